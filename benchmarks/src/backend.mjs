@@ -1,5 +1,5 @@
-// The service behind every subject: nginx with static answers, on the load generator's core. It is the same
-// process for all subjects of a run.
+// The service behind every subject: nginx with static responses, on the load generator's core. All subjects of a run use the
+// same process.
 // @ts-check
 
 import { readFileSync, truncateSync, writeFileSync } from "node:fs";
@@ -12,13 +12,13 @@ import { requireProgram } from "./programs.mjs";
 import { freePorts, LOAD_CORE } from "./workbench.mjs";
 
 const ECHO_SERVICE = fileURLToPath(new URL("./echo-service.mjs", import.meta.url));
-/** Those whose answer is a file, one of each path. */
+/** Cases whose response is a file, one for each path. */
 const FILE_CASES = CASES.filter(({ name }) => name === "medium" || name === "large" || name === "bulk");
 
 /**
  * @param {import("./workbench.mjs").Workbench} bench
- * @returns {Promise<{ backendPort: number, echoPort: number, grpcPort: number }>} its port, and those of services that echo TCP
- *   and gRPC's messages
+ * @returns {Promise<{ backendPort: number, echoPort: number, grpcPort: number }>} its port, and those of the services that echo TCP
+ *   and gRPC messages
  */
 export async function startBackend(bench) {
   const [httpPort, echoPort, grpcPort] = await startEchoService(bench);
@@ -27,7 +27,7 @@ export async function startBackend(bench) {
   const config = join(directory, "backend.conf");
   const locations = FILE_CASES.map((each) => {
     const file = join(directory, each.name);
-    // A hole in a file reads as zeros, so 256 MiB cost no disk.
+    // A hole in a file reads as zeros, so 256 MiB use no disk space.
     writeFileSync(file, "");
     truncateSync(file, each.bodyBytes);
     return `location = ${each.path} { default_type application/octet-stream; alias ${file}; }`;

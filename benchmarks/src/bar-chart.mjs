@@ -1,11 +1,11 @@
-// Horizontal bars as an SVG file that can be read on light and on dark pages. For docs.mjs.
+// Horizontal bars as an SVG file that is readable on light and dark pages. Used by docs.mjs.
 // @ts-check
 
 /**
  * @typedef {object} Bar
  * @property {string} label
  * @property {readonly number[]} parts stacked, in the order of the chart's legend
- * @property {string} text beside the bar
+ * @property {string} text next to the bar
  */
 
 const WIDTH = 760;
@@ -17,7 +17,7 @@ const TOP = 56;
 
 /**
  * @param {string} title
- * @param {readonly string[]} legend one word for each part of a bar; empty for none
+ * @param {readonly string[]} legend a label for each part of a bar; empty for no legend
  * @param {readonly Bar[]} bars
  */
 export function barChart(title, legend, bars) {

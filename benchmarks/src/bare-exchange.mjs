@@ -1,17 +1,18 @@
-// The bytes of requests and responses over one connection of `node:net` or `node:tls`, and nothing else: what the platform
-// itself takes for TLS. Asks as a node does (on a connection that it has accepted), answers as an agent does.
+// The bytes of requests and responses over one connection of `node:net` or `node:tls`, and nothing else: what TLS costs in
+// the platform itself. The asker sends requests as a node does (on a connection that it has accepted), the answerer responds
+// as an agent does.
 //
 //   node bare-exchange.mjs asker REQUEST_BYTES RESPONSE_BYTES AT_A_TIME [CERT KEY]    prints its port
 //   node bare-exchange.mjs answerer REQUEST_BYTES RESPONSE_BYTES PORT [CA]            prints "ready"
 //
-// SIGUSR2 starts the asker, and stops it again: it then prints how many exchanges were done in between.
+// SIGUSR2 starts the asker; a second one stops it, and it prints the number of exchanges in between.
 // @ts-check
 
 import { readFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { connect as connectTls, createServer as createTlsServer } from "node:tls";
 
-/** As many as leave in one write of a tunnel. */
+/** Maximum bytes in one write of a tunnel. */
 const MOST_WRITTEN = 256 * 1024;
 
 const [role, requestText, responseText, number, ...files] = process.argv.slice(2);
@@ -19,7 +20,7 @@ const [requestBytes, responseBytes] = [Number(requestText), Number(responseText)
 const [first, second] = files.map((file) => readFileSync(file));
 
 /**
- * Writes what has become due in a turn at once, and no more than the socket takes.
+ * Writes everything that became due in a turn at once, but no more than the socket accepts.
  * @param {import("node:net").Socket} socket
  */
 function writer(socket) {

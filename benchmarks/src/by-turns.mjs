@@ -1,8 +1,8 @@
-// Two ways to do the same, in windows by turns: what one costs in terms of the other. What is judged is whether the interval of
-// the ratio's mean lies above a limit, so that a busy machine can't fail it.
+// Compares the cost of two ways to do the same, measured in alternating windows. A limit counts as exceeded only if the
+// whole confidence interval of the mean ratio is above it, so that a busy machine can't fail it.
 // @ts-check
 
-/** Student's t for 95 % of 14 degrees of freedom and more. */
+/** Student's t for 95 % and 14 or more degrees of freedom. */
 const T_95 = 2.145;
 
 /**
@@ -10,7 +10,7 @@ const T_95 = 2.145;
  * @property {number} first mean cost of the first one
  * @property {number} second
  * @property {number} ratio mean of the rounds' ratios, second to first
- * @property {number} half of the ratio's 95 % interval
+ * @property {number} half half the width of the ratio's 95 % interval
  */
 
 /**
@@ -26,7 +26,7 @@ export async function compareByTurns(rounds, first, second, onRound) {
 }
 
 /**
- * What both gave in each of the rounds.
+ * Measures both in each round, and returns the results.
  * @template T
  * @param {number} rounds
  * @param {() => Promise<T>} first

@@ -1,5 +1,5 @@
-// What every subject is measured with: one row per load, and the files that the backend serves for it.
-// Read by main (which cases to run), by the backend (what to serve) and by the report (titles).
+// What every subject is measured with: one row for each load, and the files that the backend serves for it. Used by main
+// (which cases to run), the backend (what to serve) and the report (titles).
 // @ts-check
 
 /**
@@ -9,12 +9,12 @@
  * @property {string} title
  * @property {string} path path on the backend
  * @property {number} bodyBytes
- * @property {number} connections keep-alive connections, one request in flight on each
- * @property {number} [leastSeconds] below this too few requests complete for their time, or their 99th percentile, to mean much
+ * @property {number} connections keep-alive connections, with one request in progress on each
+ * @property {number} [leastSeconds] with less time, too few requests complete for a meaningful time or 99th percentile
  * @property {string} [authorization] value of the field
- * @property {string} [userAgent] value of the field; none unless said
- * @property {string} [traceParent] value of the field; none unless said
- * @property {number} [pauseMs] mean pause of a connection between two requests; none unless said
+ * @property {string} [userAgent] value of the field; none by default
+ * @property {string} [traceParent] value of the field; none by default
+ * @property {number} [pauseMs] mean pause of a connection between two requests; none by default
  *
  * @typedef {object} BulkCase
  * @property {"bulk" | "upload"} kind one body, by curl
@@ -24,22 +24,22 @@
  * @property {number} bodyBytes
  *
  * @typedef {object} EchoCase
- * @property {"websocket" | "tcp"} kind messages that are sent back
+ * @property {"websocket" | "tcp"} kind messages that are echoed
  * @property {string} name
  * @property {string} title
  * @property {string} path
  * @property {number} bodyBytes of a message
- * @property {number} connections one message on its way on each
+ * @property {number} connections with one message in progress on each
  *
  * @typedef {object} StreamsCase
- * @property {"requests" | "calls"} kind by HTTP/2: requests by h2load, or calls of gRPC that echo messages
+ * @property {"requests" | "calls"} kind over HTTP/2: requests by h2load, or gRPC calls that echo messages
  * @property {string} name
  * @property {string} title
  * @property {string} host its first label is the endpoint
  * @property {string} path
  * @property {number} bodyBytes of an answer, or a message
  * @property {number} connections
- * @property {number} streams one request, or one message, on its way on each
+ * @property {number} streams with one request, or one message, in progress on each
  *
  * @typedef {LoadCase | BulkCase | EchoCase | StreamsCase} Case
  */
@@ -72,13 +72,13 @@ export const CASES = [
   { ...load("tcp", "TCP echo, 100 B, c=32", "", MESSAGE_BYTES, MESSAGE_CONNECTIONS), kind: "tcp" },
 ];
 
-/** Endpoints of HTTP/2's cases: a service of HTTP/1.1, and one of gRPC. */
+/** Endpoints of the HTTP/2 cases: a service that speaks HTTP/1.1, and a gRPC service. */
 export const STREAM_HOSTS = { requests: "bench.local", calls: "calls.local" };
 const STREAM_CONNECTIONS = 4;
-/** As h2load's, which can't leave it out: both versions bring the same message. */
+/** h2load's user agent, which it always sends; with it, both versions carry the same message. */
 const H2LOAD_AGENT = "h2load nghttp2/1.52.0";
 
-/** What `--http2` measures: HTTP/1.1 has as many requests on their way, each on a connection of its own. */
+/** Cases of `--http2`. HTTP/1.1 has as many requests in progress, each on a connection of its own. */
 export const HTTP2_CASES = [1, 10, 100].flatMap((streams) => {
   const connections = STREAM_CONNECTIONS;
   const each = `${streams} ${streams === 1 ? "stream" : "streams"}`;
@@ -110,7 +110,7 @@ function load(name, title, path, bodyBytes, connections) {
 }
 
 /**
- * The cases named, or all.
+ * Returns the named cases, or all.
  * @param {readonly string[]} names
  * @returns {Case[]}
  */

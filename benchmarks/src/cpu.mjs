@@ -25,7 +25,7 @@ export function readProcessUserUs(pid) {
 }
 
 /**
- * The same of all children of a process that have ended.
+ * Like `readProcessCpuUs`, for all children of a process that have ended.
  * @param {number} pid
  */
 export function readWaitedCpuUs(pid) {
@@ -36,7 +36,7 @@ export function readWaitedCpuUs(pid) {
 /** @param {number} pid */
 function readStat(pid) {
   const text = readFileSync(`/proc/${pid}/stat`, "utf8");
-  // The command in brackets may hold spaces and brackets, so the fields are counted from the last one.
+  // The command in parentheses may contain spaces and parentheses, so the fields are counted from the last one.
   return text.slice(text.lastIndexOf(")") + 2).split(" ");
 }
 

@@ -1,4 +1,4 @@
-// `--docs`: docs/benchmarks.md and its charts, from the results of this run.
+// `--docs`: writes docs/benchmarks.md and its charts from the results of this run.
 // @ts-check
 
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";

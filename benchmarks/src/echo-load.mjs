@@ -1,5 +1,5 @@
-// The load of echo cases: `node echo-load.mjs websocket|tcp|calls URL HOST CONNECTIONS BYTES SECONDS [STREAMS]` sends a message on
-// each connection, or each call of gRPC, waits for its echo, sends the next, and prints what it saw as JSON.
+// The load for echo cases: `node echo-load.mjs websocket|tcp|calls URL HOST CONNECTIONS BYTES SECONDS [STREAMS]` sends a
+// message on each connection, or in each gRPC call, waits for its echo, sends the next, and prints its results as JSON.
 // @ts-check
 
 import { connect as connectHttp2 } from "node:http2";
@@ -9,7 +9,7 @@ import { WebSocket } from "ws";
 
 const [kind, url = "", host, connections, bytes, seconds, streams = "1"] = process.argv.slice(2);
 const text = Buffer.alloc(Number(bytes), "e");
-/** Of gRPC: not compressed, and how long it is. */
+/** The prefix of a gRPC message: a byte for no compression, and the length. */
 const prefix = Buffer.alloc(5);
 prefix.writeUInt32BE(text.length, 1);
 const message = kind === "calls" ? Buffer.concat([prefix, text]) : text;
@@ -19,8 +19,8 @@ let counting = false;
 let ended = false;
 
 /**
- * Plays ping-pong on one connection; resolves when it stands.
- * @param {(onBytes: (bytes: number) => void) => Promise<() => void>} open gives the function that sends the message
+ * Plays ping-pong on one connection; resolves once it is open.
+ * @param {(onBytes: (bytes: number) => void) => Promise<() => void>} open returns the function that sends the message
  */
 async function play(open) {
   let waiting = message.length;
@@ -75,7 +75,7 @@ function openTcp(onBytes) {
   });
 }
 
-/** Opens a connection of HTTP/2, and on it the calls. */
+/** Opens an HTTP/2 connection, and the calls on it. */
 async function playCalls() {
   const { origin, pathname } = new URL(url);
   const session = connectHttp2(origin);
@@ -103,7 +103,7 @@ async function playCalls() {
 
 const start = { tcp: () => play(openTcp), calls: playCalls }[String(kind)] ?? (() => play(openWebSocket));
 await Promise.all(Array.from({ length: Number(connections) }, start));
-// Both ends run JavaScript: they need a moment until they are compiled.
+// Both ends run JavaScript, which takes a moment to be compiled.
 setTimeout(() => {
   counting = true;
   const startedAt = performance.now();

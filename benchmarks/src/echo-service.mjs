@@ -1,5 +1,5 @@
-// What the backend can't do: swallows uploads, echoes WebSocket messages, TCP bytes and the messages of gRPC's calls.
-// `node echo-service.mjs` prints its ports of HTTP, TCP and gRPC.
+// What the backend can't do: reads and discards uploads, and echoes WebSocket messages, TCP data and gRPC messages. `node
+// echo-service.mjs` prints its ports for HTTP, TCP and gRPC.
 // @ts-check
 
 import { once } from "node:events";

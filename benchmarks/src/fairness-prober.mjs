@@ -1,5 +1,5 @@
-// Asks for a small answer again and again on one kept connection, with a pause between, for so many seconds, and prints
-// the latencies' percentiles as JSON. A process of its own, so that no bulk data passes through its event loop.
+// Repeatedly requests a small response on one persistent connection, with pauses, for a number of seconds, and prints
+// percentiles of the latency as JSON. It is a process of its own, so that no bulk data passes through its event loop.
 // Arguments: port, host, seconds.
 // @ts-check
 

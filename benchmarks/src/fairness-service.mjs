@@ -1,5 +1,5 @@
-// The service of the fairness case, a process of its own: a small answer, a download without end, an upload that is
-// read as fast as it comes. Prints its port.
+// The service of the fairness case, in a process of its own: a small response, an endless download, and an upload that is
+// read as fast as it arrives. Prints its port.
 // @ts-check
 
 import { createServer } from "node:http";

@@ -1,6 +1,6 @@
-// `npm run bench -- --fairness`: how long a small request takes while one bulk stream, down or up, takes all that the
-// same tunnel has. Idle and loaded windows alternate; each has its own percentiles, and medians of those count, so that
-// a bad moment of the machine spoils one window. nginx goes through the same, to tell the machine's part from piko's.
+// `npm run bench -- --fairness`: how long a small request takes while one bulk stream, down or up, uses all the bandwidth of
+// the same tunnel. Idle and loaded windows alternate. Each has its own percentiles, and their medians count, so that a bad
+// moment of the machine spoils only one window. nginx runs the same test, to tell the machine's part from piko's.
 // @ts-check
 
 import { fileURLToPath } from "node:url";
@@ -15,9 +15,9 @@ import { LOAD_CORE } from "./workbench.mjs";
 
 const SERVICE = fileURLToPath(new URL("./fairness-service.mjs", import.meta.url));
 const PROBER = fileURLToPath(new URL("./fairness-prober.mjs", import.meta.url));
-/** Most that a request may take beside a bulk stream, in units of what it takes alone. */
+/** Maximum latency of a request during a bulk stream, as a multiple of its latency without one. */
 const MOST = 5;
-/** The bulk stream's time to fill what there is to fill. */
+/** Time for the bulk stream to fill all buffers. */
 const RUN_UP_MS = 500;
 const PATIENCE_MS = 20_000;
 
@@ -130,7 +130,7 @@ async function measureWindow(bench, options, origin, condition) {
     PATIENCE_MS,
   );
   const [bytes = 0, time = 1] = written.split(" ").map(Number);
-  // One that ended early was no load for the whole window.
+  // A stream that ended early didn't load the whole window.
   if (time < seconds - 0.1) throw new Error(`the ${condition} ended after ${time} s`);
   return { ...window, megabytesPerSecond: bytes / time / 1e6 };
 }

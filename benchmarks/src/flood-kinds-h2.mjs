@@ -1,4 +1,5 @@
-// The same over HTTP/2: frames that cost their sender next to nothing (RFC 9113), by prior knowledge on the proxy port.
+// The same as flood-kinds.mjs over HTTP/2: frames that cost their sender next to nothing (RFC 9113), with prior knowledge on
+// the proxy port.
 // @ts-check
 
 const DATA = 0;
@@ -12,7 +13,7 @@ const CONTINUATION = 9;
 const END_STREAM = 1;
 const END_HEADERS = 4;
 const CANCEL = 8;
-/** Streams of one piece that are opened and reset: as many as fill a MiB. */
+/** Streams opened and reset in each repetition; they fill about a MiB. */
 const STREAMS = 20_000;
 
 /** @param {number} type @param {number} flags @param {number} id @param {Buffer} [payload] */
@@ -25,7 +26,7 @@ function frame(type, flags, id, payload = Buffer.alloc(0)) {
   return Buffer.concat([head, payload]);
 }
 
-/** Fields by indices of the static table, and literals that no table takes (RFC 7541 section 6). @param {string} host */
+/** Fields as indices of the static table, and as literals without indexing (RFC 7541 section 6). @param {string} host */
 function fields(host, method = 0x82, path = "/") {
   const literal = (/** @type {number} */ name, /** @type {string} */ value) =>
     Buffer.concat([Buffer.of(name, value.length), Buffer.from(value)]);
@@ -73,7 +74,7 @@ export function h2FloodKinds(host) {
       ]),
     ),
     kind(
-      "stream that is made to be reset", // a window of 0: the server has to reset it (CVE-2025-8671)
+      "stream that is made to be reset", // a window of 0: the server must reset it (CVE-2025-8671)
       streams((id) => [
         frame(HEADERS, END_HEADERS | END_STREAM, id, request),
         frame(WINDOW_UPDATE, 0, id, uint32(0)),

@@ -1,22 +1,22 @@
-// What one connection can send at full speed for next to nothing, as bytes that are repeated without end. One table:
-// the sender takes the bytes from it, the report the titles.
+// Messages that one connection can send at full speed for next to nothing, as bytes to be repeated endlessly. The sender
+// uses the bytes of this table, the report its titles.
 // @ts-check
 
 import { h2FloodKinds } from "./flood-kinds-h2.mjs";
 
 /** The endpoint that a flooding agent listens on. */
 export const FLOOD_ENDPOINT = "flood";
-/** Endpoints of a service of the flood's own: what a service suffers is not what the node does to others. */
+/** Endpoints of a separate service for the flood, so that effects on the service aren't mistaken for effects on the node. */
 export const HTTP_ENDPOINT = "http";
 export const TCP_ENDPOINT = "tcp";
 
 const CRLF = "\r\n";
 const HOST_FIELD = `Host: ${HTTP_ENDPOINT}.local${CRLF}`;
 const ENDLESS_CHUNKED = `POST /endless HTTP/1.1${CRLF}${HOST_FIELD}Transfer-Encoding: chunked${CRLF}${CRLF}`;
-/** Through the TCP tunnel: a service that reads on. */
+/** Through the TCP tunnel, to a service that keeps reading. */
 const ENDLESS_BODY = `POST /endless HTTP/1.1${CRLF}Host: x${CRLF}Content-Length: 1000000000000000${CRLF}${CRLF}`;
 
-/** A frame of a client, under the mask key 0. @param {number} first @param {Buffer} [payload] below 126 bytes */
+/** A client's frame, with a mask of 0. @param {number} first @param {Buffer} [payload] below 126 bytes */
 function frame(first, payload = Buffer.alloc(0)) {
   return Buffer.concat([Buffer.of(first, 0x80 | payload.length, 0, 0, 0, 0), payload]);
 }
@@ -34,7 +34,7 @@ function header(type, flags, id, value) {
 const BINARY = 0x82;
 const PING = 0x89;
 const PONG = 0x8a;
-/** Many yamux frames in one WebSocket frame: the usual way. @param {Buffer[]} frames */
+/** Many yamux frames in one WebSocket frame, as usual. @param {Buffer[]} frames */
 function yamux(...frames) {
   const payload = Buffer.concat(frames);
   const repeated = Buffer.concat(Array.from({ length: Math.floor(60_000 / payload.length) }, () => payload));
@@ -51,16 +51,16 @@ const TYPE_WINDOW_UPDATE = 1;
 const TYPE_PING = 2;
 const FLAG_SYN = 1;
 const FLAG_RST = 8;
-/** Of a stream that doesn't exist. */
+/** Id of a stream that doesn't exist. */
 const NO_STREAM = 6;
 
 /**
  * @typedef {object} FloodKind
  * @property {string} name
- * @property {"upstream" | "upload" | "tcp" | "proxy"} way a tunnel; one with a client's upload that waits for window;
+ * @property {"upstream" | "upload" | "tcp" | "proxy"} way a tunnel; a tunnel with a client's upload that waits for window;
  *   a TCP tunnel; a client's connection
  * @property {Buffer | string} [first] sent once
- * @property {Buffer | string} bytes sent again and again
+ * @property {Buffer | string} bytes sent repeatedly
  */
 
 /** @type {readonly FloodKind[]} */

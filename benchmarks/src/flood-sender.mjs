@@ -1,5 +1,5 @@
-// Floods one connection with one kind of message, as fast as it is taken, for so many seconds, and reads all that comes
-// back. When the server ends the connection, the next one is opened. Prints what was sent as JSON. A process of its own.
+// Floods one connection with one kind of message, as fast as it is accepted, for a number of seconds, and reads everything that
+// comes back. If the server ends the connection, it opens the next one. Prints what was sent as JSON. A process of its own.
 // Arguments: the kind's name, proxy port, upstream port, seconds.
 // @ts-check
 
@@ -11,7 +11,7 @@ const PIECE_BYTES = 1024 * 1024;
 const UPGRADE_FIELDS =
   "Host: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
   `Sec-WebSocket-Key: ${Buffer.alloc(16).toString("base64")}\r\n\r\n`;
-/** What a stream may carry before it needs window, and what the node reads ahead of that. */
+/** The window of a stream, and what the node reads ahead beyond it. */
 const UPLOAD_BYTES = 4 * 1024 * 1024;
 
 const [name = "", proxyPort = "", upstreamPort = "", seconds = "1"] = process.argv.slice(2);
@@ -25,11 +25,11 @@ let sentBytes = 0;
 let receivedBytes = 0;
 let connections = 0;
 let failures = 0;
-/** Of the last answer that came before the connection ended, for the report. */
+/** The last response before the connection ended, for the report. */
 let lastWords = "";
 const endAt = performance.now() + Number(seconds) * 1000;
 
-/** A client of the flooded endpoint, whose upload fills the stream's window. */
+/** Opens a client of the flooded endpoint, whose upload fills the stream's window. */
 function upload() {
   const client = connect({ port: Number(proxyPort), host: "127.0.0.1" });
   client.on("error", () => {});

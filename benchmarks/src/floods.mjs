@@ -1,6 +1,6 @@
-// `npm run bench -- --floods`: how long a small request takes while one connection sends one cheap kind of message at
-// full speed. For each kind a window with the flood; one without is measured first. The flood and the prober share the
-// load's core, the server has the other one with the agents.
+// `npm run bench -- --floods`: how long a small request takes while one connection sends one kind of cheap message at full
+// speed. A window without a flood is measured first, then one for each kind. The flood and the prober share the load's core;
+// the server shares the other one with the agents.
 // @ts-check
 
 import { existsSync, readFileSync } from "node:fs";
@@ -18,9 +18,9 @@ const PROBER = fileURLToPath(new URL("./fairness-prober.mjs", import.meta.url));
 const SENDER = fileURLToPath(new URL("./flood-sender.mjs", import.meta.url));
 const TURN_PROBE = new URL("./turn-probe.mjs", import.meta.url).href;
 const ENDPOINT = HOST.split(".")[0];
-/** What others may wait beside a flood, p99. */
+/** Maximum latency (p99) of other requests during a flood. */
 const MOST_MS = 100;
-/** The flood's time to fill what there is to fill. */
+/** Time for the flood to fill all buffers. */
 const RUN_UP_MS = 300;
 const PATIENCE_MS = 60_000;
 
@@ -122,7 +122,7 @@ export async function measureFloods({ bench, options }, say) {
         `${milliseconds(median(turnUs))} | ` +
         `${rate("sentBytes")} | ${rate("receivedBytes")} | ${ended} |`,
     );
-    // What can be read of it: HTTP/2 says why in the last frame.
+    // The readable part: HTTP/2 gives the reason in the last frame.
     const lastWords = (sent[0]?.lastWords ?? "").split(/[^ -~\r\n]/).at(-1) ?? "";
     if (ended > 0) say(`${name}: ended by the server: ${JSON.stringify(lastWords)}`);
   }

@@ -1,5 +1,5 @@
-// The load of `--http2`'s requests: h2load. Any failure and any status that isn't 200 fails the run. And a look at one answer, or
-// one call, before that. (By HTTP/1.1, h2load doesn't end when its time is over: there it is wrk.)
+// h2load as the load for the requests of `--http2`. Any failure and any status other than 200 fails the run. Also checks one
+// response or one call before the load. (With HTTP/1.1, h2load doesn't stop at the end of its time, so wrk is used there.)
 // @ts-check
 
 import { readFileSync, rmSync } from "node:fs";
@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { requireProgram } from "./programs.mjs";
 import { LOAD_CORE } from "./workbench.mjs";
 
-/** Time beyond the measured one until h2load counts as stuck. */
+/** Time after the measured one at which h2load counts as stuck. */
 const PATIENCE_MS = 30_000;
 const ANSWER_MS = 5_000;
 
@@ -42,7 +42,7 @@ export async function runH2load(bench, origin, each, seconds) {
     output,
   );
   const [, bytes = 0] = numbers(/\((\d+)\) data/, output);
-  // What is on its way at the end is done, and counts as failed by its number alone.
+  // Requests in progress at the end are still completed. One that fails shows only in these numbers.
   if (succeeded === 0 || failed + errored + timeout > 0 || done !== succeeded) {
     throw new Error(`${title}: failures, or nothing done:\n${output}`);
   }
@@ -67,7 +67,7 @@ function numbers(pattern, text) {
 }
 
 /**
- * One request, or one call with a message. Gives undefined when all is well, else what is wrong.
+ * Makes one request, or one call with a message. Resolves to undefined if the response is correct, otherwise to what is wrong.
  * @param {string} origin
  * @param {import("./cases.mjs").StreamsCase} each
  * @returns {Promise<string | undefined>}

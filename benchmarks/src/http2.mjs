@@ -1,5 +1,5 @@
-// `npm run bench -- --http2`: what requests and gRPC's messages by HTTP/2 cost nginx, haproxy and piko, and piko's requests by
-// HTTP/1.1 in the same run.
+// `npm run bench -- --http2`: the cost of requests and gRPC messages over HTTP/2 in nginx, haproxy and piko, and of piko's
+// requests over HTTP/1.1 in the same run.
 // @ts-check
 
 import { readFileSync, writeFileSync } from "node:fs";
@@ -12,10 +12,10 @@ import { runRounds } from "./rounds.mjs";
 import { HTTP2_SUBJECTS } from "./subjects/http2.mjs";
 import { median } from "./summary.mjs";
 
-/** Most that a request at 10 streams may cost the server, in terms of one by HTTP/1.1. */
+/** Maximum cost of a request at 10 streams in the server, as a multiple of one over HTTP/1.1. */
 const MOST = 2;
 const PAGE = new URL("../../docs/benchmarks.md", import.meta.url);
-/** Where the page has the figures; what writes the rest of it keeps them. */
+/** The section of the page with the figures; programs that write the rest of the page keep it. */
 export const SECTION = /<!-- http2:start -->[^]*<!-- http2:end -->/;
 
 /** @typedef {import("./measure.mjs").Sample} Sample */
@@ -113,13 +113,13 @@ function figures(rows, all, caseName) {
   ];
 }
 
-/** CPU time of a request, all roles. @param {Sample} sample */
+/** CPU time per request, all roles. @param {Sample} sample */
 function totalUs({ cpuUs, requests }) {
   return Object.values(cpuUs).reduce((sum, each) => sum + each, 0) / requests;
 }
 
 /**
- * What a request of one case cost piko's server in terms of another's, round by round.
+ * Cost of one case's requests in piko's server relative to another case's, round by round.
  * @param {readonly Sample[]} samples
  * @param {string} value
  * @param {string} base

@@ -1,5 +1,5 @@
-// What an idle tunnel costs: the growth of piko's server by N tunnels, each on an endpoint of its own, after
-// garbage collection. A tenth more is opened before the first reading, so that code and tables that every server
+// The cost of an idle tunnel: how much N tunnels, each on an endpoint of its own, make piko's server grow, measured after
+// garbage collection. A tenth more tunnels are opened before the first reading, so that code and tables that every server
 // has once don't count.
 // @ts-check
 
@@ -9,7 +9,7 @@ import { startServer } from "./subjects/piko.mjs";
 import { TunnelClient } from "./tunnel-client.mjs";
 
 const MEMORY_PROBE = new URL("./memory-probe.mjs", import.meta.url).href;
-/** Upgrades under way at once. */
+/** Maximum upgrades in progress at once. */
 const CONCURRENCY = 50;
 
 /**
@@ -17,7 +17,7 @@ const CONCURRENCY = 50;
  * @property {number} tunnels
  * @property {number} residentBytesPerTunnel
  * @property {number} heapBytesPerTunnel
- * @property {number} residentBytes of the whole server with all of them
+ * @property {number} residentBytes of the whole server with all tunnels
  *
  * @typedef {{ rss: number, heapUsed: number, external: number }} Memory
  */
@@ -29,7 +29,7 @@ const CONCURRENCY = 50;
  */
 export async function measureIdleTunnels(context, tunnels) {
   const memoryFile = join(context.bench.directory, "memory.jsonl");
-  // All of them come from one address.
+  // All tunnels come from one address.
   const flags = ["--upstream.limits.max-tunnels-per-client", "0"];
   const nodeArgs = ["--expose-gc", "--import", MEMORY_PROBE];
   const server = await startServer(context, nodeArgs, { BENCH_MEMORY_FILE: memoryFile }, flags);
@@ -71,7 +71,7 @@ async function openTunnels(address, count, clients) {
 }
 
 /**
- * Lets the server collect its garbage and say what it holds.
+ * Makes the server collect garbage and report its memory.
  * @param {import("./workbench.mjs").Workbench} bench
  * @param {import("./workbench.mjs").Program} program
  * @param {string} file

@@ -1,5 +1,5 @@
-// The load: wrk for requests, curl for one large body, and a check of the answers before either. Any error, any
-// status that isn't 200 and any short body fails the run, because a figure over failures is worth nothing.
+// The load: wrk for requests, curl for one large body, and a check of the responses before both. Any error, any status other
+// than 200 and any short body fails the run, because a figure that includes failures is worthless.
 // @ts-check
 
 import { request } from "node:http";
@@ -7,11 +7,11 @@ import { fileURLToPath } from "node:url";
 import { requireProgram } from "./programs.mjs";
 import { LOAD_CORE } from "./workbench.mjs";
 
-/** Its first label is piko's endpoint; every subject gets the same header. */
+/** Its first label is piko's endpoint; all subjects get the same header field. */
 export const HOST = "bench.local";
 
 const WRK_REPORT = fileURLToPath(new URL("./wrk-report.lua", import.meta.url));
-/** Time beyond the measured one until wrk or curl counts as stuck. */
+/** Time after the measured one at which wrk or curl counts as stuck. */
 const PATIENCE_MS = 30_000;
 
 /**
@@ -28,7 +28,7 @@ const PATIENCE_MS = 30_000;
  * @param {string} origin `http://127.0.0.1:PORT`
  * @param {import("./cases.mjs").LoadCase} loadCase
  * @param {number} seconds may be a fraction
- * @param {boolean} [counts] false for a warm-up, which may be too short for a single answer
+ * @param {boolean} [counts] false for a warm-up, which may be too short for a single response
  * @returns {Promise<LoadResult>}
  */
 export async function runWrk(bench, origin, loadCase, seconds, counts = true) {
@@ -39,9 +39,9 @@ export async function runWrk(bench, origin, loadCase, seconds, counts = true) {
     args: [
       "-t1",
       `-c${loadCase.connections}`,
-      // 256 bodies of 1 MiB at once take some of the subjects longer than wrk's two seconds.
+      // With 256 bodies of 1 MiB at once, some subjects take longer than wrk's default of two seconds.
       "--timeout=30s",
-      // wrk knows whole seconds only; SIGINT makes it stop early and report what it has.
+      // wrk only accepts whole seconds; SIGINT makes it stop early and report its results.
       `-d${whole ? seconds : Math.ceil(seconds) + 1}s`,
       `-HHost: ${HOST}`,
       ...(loadCase.authorization === undefined ? [] : [`-HAuthorization: ${loadCase.authorization}`]),
@@ -65,7 +65,7 @@ export async function runWrk(bench, origin, loadCase, seconds, counts = true) {
     );
   }
   if (counts && report.requests === 0) throw new Error(`${loadCase.title}: no request completed`);
-  // wrk counts only statuses above 399 as errors; a redirect or an empty answer shows in the bytes.
+  // wrk only counts statuses above 399 as errors; a redirect or an empty response shows in the bytes.
   if (report.bytes < report.requests * loadCase.bodyBytes) {
     throw new Error(`${loadCase.title}: ${report.bytes} bytes are too few for ${report.requests} answers`);
   }
@@ -75,7 +75,7 @@ export async function runWrk(bench, origin, loadCase, seconds, counts = true) {
 const ECHO_LOAD = fileURLToPath(new URL("./echo-load.mjs", import.meta.url));
 
 /**
- * Sends messages that come back, on several connections, or several calls of each.
+ * Sends messages that are echoed, on several connections or in several calls on each.
  * @param {import("./workbench.mjs").Workbench} bench
  * @param {string} origin
  * @param {import("./cases.mjs").EchoCase | import("./cases.mjs").StreamsCase} echoCase
@@ -114,7 +114,7 @@ export async function runCurl(bench, origin, bulkCase, uploadFile, flags = []) {
       "--silent",
       "--show-error",
       "--fail",
-      // curl would wait for a 100 (Continue) that not every proxy sends.
+      // curl would wait for a 100 (Continue), which not every proxy sends.
       ...(bulkCase.kind === "upload" ? ["--upload-file", uploadFile, "--header", "Expect:"] : []),
       "--noproxy",
       "*",
@@ -138,7 +138,8 @@ export async function runCurl(bench, origin, bulkCase, uploadFile, flags = []) {
 }
 
 /**
- * One request of a load or bulk case, whole body compared by length. Gives undefined when all is well, else what is wrong.
+ * Makes one request of a load or bulk case and checks the length of its body. Resolves to undefined if it is correct,
+ * otherwise to what is wrong.
  * @param {string} origin
  * @param {import("./cases.mjs").Case} each
  * @returns {Promise<string | undefined>}

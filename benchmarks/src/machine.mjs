@@ -1,4 +1,4 @@
-// Where a run took place: the lines at the top of the report.
+// Describes where a run took place: the lines at the top of the report.
 // @ts-check
 
 import { execFileSync } from "node:child_process";
@@ -32,14 +32,14 @@ export function describeMachine(options, pinned) {
 }
 
 /**
- * First line that a program prints about its version, wherever it prints it.
+ * First line of a program's version output, on stdout or stderr.
  * @param {string} name
  * @param {string[]} args
  */
 function firstLine(name, args) {
   const program = name.includes("/") ? name : findProgram(name);
   if (program === undefined) return "";
-  // Some print to stderr and some (wrk) end with 1 all the same.
+  // Some programs print to stderr, and some (wrk) exit with 1 anyway.
   const text = execFileSync("sh", ["-c", '"$0" "$@" 2>&1 || true', program, ...args], { encoding: "utf8" });
   return text.split("\n")[0] ?? "";
 }

@@ -1,4 +1,4 @@
-// `npm run bench`: compares piko with plain proxies in one run on one machine and prints a Markdown report.
+// `npm run bench`: compares piko with plain proxies in one run on one machine, and prints a Markdown report.
 // @ts-check
 
 import { writeFileSync } from "node:fs";
@@ -32,7 +32,7 @@ function say(message) {
 }
 
 /**
- * The subjects that were asked for and can run here.
+ * The subjects that were selected and can run here.
  * @param {import("./options.mjs").Options} options
  */
 function selectSubjects(options) {
@@ -157,7 +157,7 @@ async function main() {
   try {
     return await run(bench, options);
   } catch (error) {
-    // A signal ends the programs under the run's hands; what it then trips over is no news.
+    // A signal ends the programs that the run still uses; the errors that follow from that are not reported.
     if (bench.isClosed) return 130;
     throw error;
   } finally {

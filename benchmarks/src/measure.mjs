@@ -1,4 +1,4 @@
-// One measurement: a case on a running subject, with the CPU time that each of its processes spent.
+// One measurement: a case on a running subject, with the CPU time of each of its processes.
 // @ts-check
 
 import { readCoreBusyUs, readProcessCpuUs, readResidentBytes, readWaitedCpuUs } from "./cpu.mjs";
@@ -6,15 +6,15 @@ import { checkStreams, runH2load } from "./h2load.mjs";
 import { checkAnswer, runCurl, runEcho, runWrk } from "./load.mjs";
 import { LOAD_CORE, SUBJECT_CORE } from "./workbench.mjs";
 
-/** Time that an answer may be wrong after the start, while an agent's tunnel becomes known. */
+/** Time after the start in which responses may be wrong, until an agent's tunnel is known. */
 const READY_TIMEOUT_MS = 10_000;
 
-/** Less, and wrk might be told to stop before it knows how to. */
+/** With less, wrk might be told to stop before it can handle that. */
 const LEAST_WARMUP_SECONDS = 0.3;
 
 const SETTLE_SECONDS = 0.5;
 
-/** Above this share of a core, other programs have spoilt a sample. */
+/** If other programs use more than this share of a core, the sample is spoiled. */
 export const FOREIGN_LIMIT = 0.05;
 
 /**
@@ -23,17 +23,17 @@ export const FOREIGN_LIMIT = 0.05;
  * @property {string} case
  * @property {number} round
  * @property {number} durationUs
- * @property {number} bytes of bodies
+ * @property {number} bytes of all bodies
  * @property {number} requests
  * @property {number} [p50Us]
  * @property {number} [p99Us]
- * @property {Record<string, number>} cpuUs by role, in the whole case
+ * @property {Record<string, number>} cpuUs by role, for the whole case
  * @property {Record<string, number>} residentBytes by role, right after the case
- * @property {number} foreignShare of a core, the subject's or the load's, that other programs took: 0 to 1
+ * @property {number} foreignShare share of a core, the subject's or the load's, that other programs used: 0 to 1
  */
 
 /**
- * Waits until the subject answers, then checks every case's answer once.
+ * Waits until the subject answers, then checks one response for each case.
  * @param {import("./workbench.mjs").Workbench} bench
  * @param {import("./subjects/subject.mjs").RunningSubject} running
  * @param {readonly import("./cases.mjs").Case[]} cases
@@ -42,7 +42,7 @@ export async function checkSubject(bench, running, cases) {
   const programs = running.parts.map((part) => part.program);
   for (const each of cases) {
     const isStreams = each.kind === "requests" || each.kind === "calls";
-    // The others check every answer themselves.
+    // In the other cases, the load checks every response itself.
     if (!isStreams && each.kind !== "load" && each.kind !== "bulk") continue;
     /** @type {string | undefined} */
     let problem;
@@ -65,7 +65,7 @@ export async function checkSubject(bench, running, cases) {
 }
 
 /**
- * Brings a fresh subject to its working temperature: most of the time with the first load, a part with each other.
+ * Warms up a fresh subject: with the first load most of the time, with each other one for a part of it.
  * @param {import("./workbench.mjs").Workbench} bench
  * @param {import("./subjects/subject.mjs").RunningSubject} running
  * @param {readonly import("./cases.mjs").Case[]} cases
@@ -83,7 +83,7 @@ export async function warmUp(bench, running, cases, seconds) {
 }
 
 /**
- * Gives a warm subject a moment of a load before it is measured with it: what V8 made for the load before may not fit.
+ * Runs a load for a moment before it is measured, because V8's code for the previous load may not fit.
  * @param {import("./workbench.mjs").Workbench} bench
  * @param {import("./subjects/subject.mjs").RunningSubject} running
  * @param {import("./cases.mjs").Case} each
@@ -154,7 +154,7 @@ async function run(bench, origin, each, seconds) {
 }
 
 /**
- * One body after the other for so long, at least one.
+ * One body after the other for this time, at least one.
  * @param {import("./workbench.mjs").Workbench} bench
  * @param {string} origin
  * @param {import("./cases.mjs").BulkCase} each
@@ -170,7 +170,7 @@ async function runBulk(bench, origin, each, seconds) {
 }
 
 /**
- * What the load generator, ended by now, and the services have used so far.
+ * CPU time so far of load generators that have ended, and of the services.
  * @param {import("./workbench.mjs").Workbench} bench
  */
 function readLoadCpuUs(bench) {
@@ -181,7 +181,7 @@ function readLoadCpuUs(bench) {
 /**
  * @param {import("./subjects/subject.mjs").RunningSubject} running
  * @param {readonly number[]} values
- * @returns {Record<string, number>} those of the same role together
+ * @returns {Record<string, number>} sums for each role
  */
 function byRole(running, values) {
   /** @type {Record<string, number>} */

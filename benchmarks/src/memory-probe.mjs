@@ -1,5 +1,5 @@
-// Loaded into piko's server by `--import` for the idle-tunnel figure: on SIGUSR2 it collects garbage and appends
-// one line of JSON with the memory in use to the file named by BENCH_MEMORY_FILE.
+// Loaded into piko's server by `--import` to measure idle tunnels: on SIGUSR2 it collects garbage and appends one line of
+// JSON with the memory in use to the file named by BENCH_MEMORY_FILE.
 // @ts-check
 
 import { appendFileSync } from "node:fs";
@@ -10,7 +10,7 @@ process.on("SIGUSR2", () => {
   const collect = globalThis.gc;
   if (file === undefined || collect === undefined) return;
   collect();
-  // Finalizers run a turn later and free what the next collection then sees.
+  // Finalizers run a turn later, and what they release is freed by the next collection.
   setTimeout(() => {
     collect();
     const { rss, heapUsed, external } = process.memoryUsage();

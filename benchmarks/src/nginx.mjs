@@ -1,5 +1,4 @@
-// What the two nginx configurations share, the backend's and the proxy's: one process, and no path outside of the
-// run's directory.
+// Common to the two nginx configurations, the backend's and the proxy's: one process, and no path outside the run's directory.
 // @ts-check
 
 import { join } from "node:path";
@@ -11,7 +10,7 @@ import { join } from "node:path";
  */
 export function nginxPreamble(directory, name) {
   const path = (/** @type {string} */ kind) => join(directory, `nginx-${name}-${kind}`);
-  // One process without a master: its CPU time is all there is, and it ends with its signal.
+  // A single process without a master: it accounts for all CPU time, and ends on a signal.
   return `daemon off;
 master_process off;
 worker_processes 1;

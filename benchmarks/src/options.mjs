@@ -1,4 +1,4 @@
-// The command line of `npm run bench`. Read once by main.
+// The command line of `npm run bench`.
 // @ts-check
 
 import { parseArgs } from "node:util";
@@ -43,7 +43,7 @@ export const HELP = `npm run bench -- [options]
  * @property {number} rounds
  * @property {number} seconds
  * @property {number} warmupSeconds
- * @property {string[]} subjects empty: all that are present
+ * @property {string[]} subjects empty: all that can run here
  * @property {string[]} cases empty: the default ones
  * @property {number} tunnels
  * @property {boolean} accessLog

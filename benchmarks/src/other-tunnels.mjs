@@ -1,11 +1,11 @@
-// What other tunnels cost, measured once and quoted in docs/benchmarks.md: they aren't part of a run, because not every
-// machine can build them. Figures of one interleaved run; only their ratios to nginx of the same run are shown.
+// The cost of other tunnels, measured once and quoted in docs/benchmarks.md: they aren't part of a run, because not every
+// machine can build them. The figures come from one interleaved run; only their ratios to nginx in the same run are shown.
 // @ts-check
 
 /**
  * @typedef {object} OtherTunnel
  * @property {string} title
- * @property {number} serverUs CPU per request at 100 B, 32 connections
+ * @property {number} serverUs CPU time per request at 100 B, 32 connections
  * @property {number} agentUs
  * @property {number} mediumUs both, at 10 KiB
  * @property {number} largeUs both, at 1 MiB

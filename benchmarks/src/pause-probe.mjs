@@ -1,5 +1,5 @@
 // Loaded into piko's server by `--import`: on SIGUSR2 it appends one line of JSON with the longest pause of the event loop
-// since the last one to the file named by BENCH_PAUSE_FILE.
+// since the previous signal to the file named by BENCH_PAUSE_FILE.
 // @ts-check
 
 import { appendFileSync } from "node:fs";

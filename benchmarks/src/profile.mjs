@@ -1,5 +1,5 @@
-// `--profile`: piko's server and agent under one case with V8's sampling profiler, and the functions that the time
-// went to. For tuning; the figures of a profiled run aren't comparable with others.
+// `--profile`: runs piko's server and agent under one case with V8's sampling profiler, and lists the functions by the time
+// spent in them. For tuning; figures of a profiled run aren't comparable with others.
 // @ts-check
 
 import { mkdirSync, readFileSync } from "node:fs";
@@ -9,7 +9,7 @@ import { startPiko } from "./subjects/piko.mjs";
 
 const SAMPLE_INTERVAL_US = 250;
 const TOP = 25;
-/** V8's own names for time in which nothing was to do. */
+/** V8's names for idle time. */
 const IDLE = new Set(["(idle)", "(root)"]);
 
 /**
@@ -43,7 +43,7 @@ export async function profilePiko(context, each) {
   const fromUs = monotonicUs();
   const sample = await measure(bench, running, each, options.seconds);
   const toUs = monotonicUs();
-  // The profiles are written when the programs end.
+  // The programs write their profiles when they end.
   await Promise.all(running.parts.map(({ program }) => program.stop()));
   const rate = Math.round((sample.requests / sample.durationUs) * 1e6);
   const sections = running.parts.map(({ role }) => {
@@ -62,7 +62,7 @@ function monotonicUs() {
 }
 
 /**
- * Self time of each function in a window of time, idle time left out, longest first.
+ * Self time of each function within a window of time, without idle time, longest first.
  * @param {CpuProfile} profile
  * @param {number} fromUs
  * @param {number} toUs

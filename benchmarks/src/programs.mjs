@@ -1,10 +1,10 @@
-// Finds the programs that a run needs and says what is missing. Nothing is ever installed.
+// Finds the programs that a run needs and reports what is missing. Never installs anything.
 // @ts-check
 
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 
-/** Debian keeps daemons here, and a plain user's PATH often lacks it. */
+/** Debian keeps daemons here, which an ordinary user's PATH often lacks. */
 const SYSTEM_DIRECTORIES = ["/usr/sbin", "/usr/local/sbin", "/sbin"];
 
 /**
@@ -18,7 +18,7 @@ export function findProgram(name) {
 
 /**
  * @param {string} name
- * @param {string} [debianPackage] if it has another name
+ * @param {string} [debianPackage] if the package has another name
  * @returns {string} the program's path
  */
 export function requireProgram(name, debianPackage = name) {

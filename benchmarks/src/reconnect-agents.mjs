@@ -1,12 +1,12 @@
-// The agents of the reconnect figure: `node reconnect-agents.mjs URL COUNT` listens on COUNT endpoints with the SDK in
-// one process, and prints a line of JSON whenever all of them are connected again.
+// The agents for the reconnect figure: `node reconnect-agents.mjs URL COUNT` listens on COUNT endpoints with the SDK in one
+// process, and prints a line of JSON whenever all of them are connected again.
 // @ts-check
 
 import { listen } from "@piko/client";
 
 const [url = "", count] = process.argv.slice(2);
 const total = Number(count);
-/** Handshakes at once, at the start. */
+/** Maximum handshakes at once, at the start. */
 const CONCURRENCY = 100;
 let connected = 0;
 let attempts = 0;

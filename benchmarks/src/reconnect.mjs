@@ -1,5 +1,5 @@
-// What a restart of the server costs: it is killed with N tunnels open and started again at once; the agents, all in
-// one process, find it by themselves.
+// The cost of a server restart: it is killed with N tunnels open and started again at once, and the agents, all in one
+// process, reconnect by themselves.
 // @ts-check
 
 import { readFileSync } from "node:fs";
@@ -15,8 +15,8 @@ const TIMEOUT_MS = 120_000;
  * @typedef {object} ReconnectResult
  * @property {number} tunnels
  * @property {number} durationMs from the server's start until all tunnels are open
- * @property {number} attempts of the agents, in all
- * @property {number} serverCpuMs its start included
+ * @property {number} attempts of all agents together
+ * @property {number} serverCpuMs including its start
  * @property {number} agentsCpuMs
  */
 
@@ -29,7 +29,7 @@ export async function measureReconnect(context, tunnels) {
   const { bench } = context;
   const [port = 0] = await freePorts(1);
   const upstream = `127.0.0.1:${port}`;
-  // All of them come from one address.
+  // All agents connect from one address.
   const unlimited = ["--upstream.limits.max-tunnels-per-client", "0"];
   const log = ["--log.level", "warn", "--log.subsystems", "server"];
   const flags = ["--upstream.bind-addr", upstream, ...log, ...unlimited];

@@ -6,7 +6,7 @@ import { cpuSum } from "./targets.mjs";
 
 /**
  * @typedef {object} Results
- * @property {readonly string[]} machine lines about where and how the run took place
+ * @property {readonly string[]} machine lines that describe where and how the run took place
  * @property {import("./rounds.mjs").Plan} plan
  * @property {readonly import("./measure.mjs").Sample[]} samples
  * @property {import("./summary.mjs").Summary} summary
@@ -74,7 +74,7 @@ function formatCpu(figures) {
 }
 
 /**
- * The CPU time of one subject in units of another's.
+ * The CPU time of one subject as a multiple of another's.
  * @param {Results} results
  * @param {string} subject
  * @param {string} base

@@ -1,6 +1,6 @@
-// The comparison: every subject gets fresh processes in every round, all of which stay up until its end, so that one
-// case can be measured on all subjects within seconds. A slow minute of the machine falls on all of them then, and
-// every other round goes through them backwards.
+// The comparison: every subject gets fresh processes in every round, and all of them stay up until its end, so that one case
+// can be measured on all subjects within seconds. A slow minute of the machine then affects all of them. Every other round
+// runs through them in reverse order.
 // @ts-check
 
 import { CASES, HTTP2_CASES } from "./cases.mjs";
@@ -61,5 +61,5 @@ async function runRound(context, plan, round) {
   }
 }
 
-/** For programs that are machine code from the start: only caches and connections have to become warm. */
+/** For programs that are machine code from the start, where only caches and connections have to warm up. */
 const COLD_WARMUP_SECONDS = 0.3;

@@ -1,4 +1,4 @@
-// Medians over the rounds: one figure per subject and case. Used by the report and the targets.
+// Medians of all rounds: one figure for each subject and case. Used by the report and the targets.
 // @ts-check
 
 /**
@@ -12,7 +12,7 @@
  * @property {Record<string, number>} cpuUsPerRequest by role
  * @property {number} cpuUsPerRequestSum
  * @property {number} cpuMsPerMib all roles
- * @property {number} spread of the sum: (largest - smallest) / median
+ * @property {number} spread of the sum: (maximum - minimum) / median
  * @property {Record<string, number>} residentBytes by role
  */
 
@@ -47,10 +47,10 @@ export class Summary {
   }
 
   /**
-   * `value` divided by `base`, each as of one round, where they were measured within seconds; the median of that.
+   * Divides `value` by `base` within each round, where both were measured within seconds; returns the median of these ratios.
    * @param {Term} value
    * @param {Term} base
-   * @returns {number | undefined} undefined when one of them wasn't measured
+   * @returns {number | undefined} undefined if one of them wasn't measured
    */
   ratio(value, base) {
     const bases = this.#rounds.get(keyOf(base));

@@ -1,5 +1,5 @@
-// What piko promises, as ratios to subjects of the same run: absolute figures say more about the machine than
-// about the program. `--check` measures what these need, and fails when one is missed.
+// What piko promises, as ratios to other subjects of the same run, because absolute figures say more about the machine than
+// about the program. `--check` measures what the targets need, and fails if one is missed.
 // @ts-check
 
 /**
@@ -108,7 +108,7 @@ export function isJudged(subject, caseName) {
 }
 
 /**
- * Judges those targets whose subjects and cases were run.
+ * Judges the targets whose subjects and cases were run.
  * @param {import("./summary.mjs").Summary} summary
  * @param {import("./idle-tunnels.mjs").IdleResult | undefined} idle
  * @returns {Verdict[]}
@@ -133,5 +133,5 @@ export function judge(summary, idle) {
   return verdicts;
 }
 
-/** How many targets there are in all. */
+/** The number of all targets. */
 export const TARGET_COUNT = TARGETS.length + 1;

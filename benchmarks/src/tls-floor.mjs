@@ -1,4 +1,4 @@
-// What TLS takes of Node itself: the bytes of requests and responses over one bare connection, plain and over TLS.
+// The cost of TLS in Node itself: the bytes of requests and responses over one bare connection, plain and over TLS.
 // @ts-check
 
 import { readFileSync } from "node:fs";
@@ -7,12 +7,12 @@ import { fileURLToPath } from "node:url";
 import { SUBJECT_CORE } from "./workbench.mjs";
 
 const PROGRAM = fileURLToPath(new URL("bare-exchange.mjs", import.meta.url));
-/** Of a head in a tunnel, with its frames: wrk's request, and nginx's response without its body. */
+/** Bytes of a head in a tunnel with its frames: wrk's request, and nginx's response without its body. */
 const REQUEST_BYTES = 230;
 const RESPONSE_HEAD_BYTES = 270;
 
 /**
- * Two programs and a connection between them.
+ * Starts two programs and a connection between them.
  * @param {import("./workbench.mjs").Workbench} bench
  * @param {import("./cases.mjs").LoadCase} loadCase
  * @param {{ cert: string, key: string, ca: string }} [tls]
@@ -38,7 +38,7 @@ export async function startBareExchange(bench, loadCase, tls) {
   const programs = [asker, answerer];
   return {
     pids: programs.map(({ pid }) => pid),
-    /** @param {number} seconds @returns {Promise<number>} how many exchanges there were */
+    /** @param {number} seconds @returns {Promise<number>} number of exchanges */
     async run(seconds) {
       const before = lines().length;
       process.kill(asker.pid, "SIGUSR2");

@@ -1,5 +1,6 @@
-// `npm run bench -- --tls`: what a tunnel over TLS costs a server and its agent, against a plain one: small requests, and bulk.
-// Two of each, windows by turns, CPU time of both programs; and what Node itself takes for the same bytes.
+// `npm run bench -- --tls`: the cost of a tunnel over TLS in a server and its agent, compared with a plain one, for small
+// requests and bulk. There are two servers and two agents, measured in alternating windows by the CPU time of both programs.
+// Also measures the same bytes in Node itself.
 // @ts-check
 
 import { CertificateWorkshop } from "@piko/testkit";
@@ -13,16 +14,16 @@ import { startAgent, startServer } from "./subjects/piko.mjs";
 import { startBareExchange } from "./tls-floor.mjs";
 
 const MIB = 1024 * 1024;
-/** Most that TLS may make of a small request's CPU time. */
+/** Maximum CPU time of a small request over TLS, as a multiple of a plain one. */
 const MOST = 1.3;
 
 /**
- * What a window of load has cost, per request.
+ * The cost of a window of load, per request.
  * @typedef {object} Cost
  * @property {number} cpuUs
- * @property {number} userUs of it, outside of the kernel
+ * @property {number} userUs the part outside the kernel
  *
- * Something that can be loaded.
+ * Something that can be put under load.
  * @typedef {object} Loaded
  * @property {readonly number[]} pids
  * @property {(seconds: number) => Promise<number>} run resolves to the number of requests
@@ -74,7 +75,7 @@ export async function measureTls({ bench, options }, say) {
   }
 
   /**
-   * One download by TLS through both, beside that through a Go server and a Go agent.
+   * One download over TLS through both, compared with the same through a Go server and a Go agent.
    * @param {string} file
    * @param {{ cert: string, key: string, ca: string }} tls
    */

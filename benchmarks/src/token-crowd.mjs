@@ -1,5 +1,5 @@
-// 10,000 requests with as many different RS256 tokens at once: the longest pause of the server's event loop, and what
-// others wait whose token is known. Part of `npm run bench -- --tokens`.
+// 10,000 requests with as many different RS256 tokens at once: the longest pause of the server's event loop, and how long
+// other requests wait whose tokens are known. Part of `npm run bench -- --tokens`.
 // @ts-check
 
 import { existsSync, readFileSync } from "node:fs";
@@ -10,16 +10,16 @@ import { HOST } from "./load.mjs";
 const REQUESTS = 10_000;
 const CONNECTIONS = 64;
 const PROBE_MS = 5;
-/** Longest pause that is aimed at. */
+/** The longest pause should stay below this. */
 const AIM_MS = 20;
 export const PAUSE_PROBE = new URL("./pause-probe.mjs", import.meta.url).href;
 
 /**
  * @param {import("./workbench.mjs").Workbench} bench
  * @param {{ program: import("./workbench.mjs").Program, proxy: string }} server has `PAUSE_PROBE`, and writes to `file`
- * @param {string} path of what is asked for
+ * @param {string} path of the requests
  * @param {string} file
- * @param {(id: number) => string} makeToken another one for each id
+ * @param {(id: number) => string} makeToken makes a different token for each id
  * @param {(message: string) => void} say
  * @returns {Promise<string>}
  */
@@ -97,7 +97,7 @@ function get(proxy, path, token, agent) {
 }
 
 /**
- * Since the last time.
+ * The longest pause since the previous call.
  *
  * @param {import("./workbench.mjs").Workbench} bench
  * @param {import("./workbench.mjs").Program} program

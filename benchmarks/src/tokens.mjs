@@ -1,5 +1,6 @@
-// `npm run bench -- --tokens`: what a request with a token that is known costs the server, against one where nobody asks for
-// tokens. Two servers, windows by turns, user time. Each server has one agent. Then what a crowd of new tokens does to others.
+// `npm run bench -- --tokens`: the cost of a request with a known token in the server, compared with a server that requires
+// no tokens. Two servers with one agent each, measured in alternating windows by user time. Then, how a crowd of new tokens
+// affects other requests.
 // @ts-check
 
 import { generateKeyPairSync, sign } from "node:crypto";
@@ -12,7 +13,7 @@ import { runWrk } from "./load.mjs";
 import { startAgent, startServer } from "./subjects/piko.mjs";
 import { measureCrowd, PAUSE_PROBE } from "./token-crowd.mjs";
 
-/** Most that asking may make of a request's user time. */
+/** Maximum user time of a request with a token, as a multiple of one without. */
 const MOST = 1.15;
 
 /**

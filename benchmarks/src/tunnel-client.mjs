@@ -1,5 +1,5 @@
-// The least that keeps a tunnel open: one raw socket with a WebSocket upgrade on piko's upstream port that answers
-// pings, WebSocket's and yamux's, and refuses to be given a request. Used in thousands by idle-tunnels.
+// The minimum that keeps a tunnel open: one raw socket with a WebSocket upgrade on piko's upstream port that answers
+// WebSocket and yamux pings, and fails if it gets a request. idle-tunnels opens thousands of them.
 // @ts-check
 
 import { createHash, randomBytes } from "node:crypto";
@@ -16,17 +16,17 @@ const YAMUX_GO_AWAY = 3;
 const FLAG_SYN = 1;
 const FLAG_ACK = 2;
 const HANDSHAKE_TIMEOUT_MS = 15_000;
-/** An idle tunnel sees pings only; more than this unread means that something else arrives. */
+/** An idle tunnel only receives pings; more unread bytes than this mean that it receives something else. */
 const MAX_UNREAD_BYTES = 4096;
 
 /** One idle tunnel. */
 export class TunnelClient {
-  /** Why the tunnel ended, unless by {@link close}. @type {Error | undefined} */
+  /** Why the tunnel ended, unless {@link close} ended it. @type {Error | undefined} */
   failure;
   #socket;
-  /** Bytes of unfinished WebSocket frames. @type {Buffer} */
+  /** Bytes of incomplete WebSocket frames. @type {Buffer} */
   #received = Buffer.alloc(0);
-  /** Bytes of unfinished yamux frames. @type {Buffer} */
+  /** Bytes of incomplete yamux frames. @type {Buffer} */
   #frames = Buffer.alloc(0);
   #closed = false;
 
@@ -155,7 +155,7 @@ function isAccepted(head, key) {
 }
 
 /**
- * The first whole frame of `bytes`; the server's frames are never masked.
+ * The first complete frame of `bytes`; the server's frames are never masked.
  * @param {Buffer} bytes
  */
 function takeWebSocketFrame(bytes) {

@@ -1,6 +1,6 @@
-// Loaded into piko's server by `--import` for the floods: on SIGUSR2 it appends one line of JSON with its CPU time and its
-// event loop's turns so far to the file named by BENCH_TURN_FILE. Unlike a latency, CPU time per turn doesn't depend on
-// what else the machine does.
+// Loaded into piko's server by `--import` to measure floods: on SIGUSR2 it appends one line of JSON with the CPU time and
+// the number of event loop turns so far to the file named by BENCH_TURN_FILE. Unlike a latency, CPU time per turn doesn't
+// depend on what else the machine does.
 // @ts-check
 
 import { appendFileSync } from "node:fs";

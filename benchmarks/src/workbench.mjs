@@ -1,5 +1,5 @@
-// Everything that a run leaves behind if nobody cleans up: its processes and its temporary directory. All
-// programs are started here, pinned to a core, and all end here, also on Ctrl-C.
+// Everything that a run would leave behind without cleanup: its processes and its temporary directory. All programs are
+// started here, pinned to a core, and are all stopped here, on Ctrl-C too.
 // @ts-check
 
 import { spawn } from "node:child_process";
@@ -12,7 +12,7 @@ import { findProgram } from "./programs.mjs";
 
 /** Core of the load generator and the backend. */
 export const LOAD_CORE = 0;
-/** Core of the subject: all of its processes share it. */
+/** Core of the subject, shared by all its processes. */
 export const SUBJECT_CORE = 1;
 
 const STOP_TIMEOUT_MS = 10_000;
@@ -26,7 +26,7 @@ const LOG_TAIL_LINES = 12;
  * @property {readonly string[]} args
  * @property {number} core
  * @property {Record<string, string>} [env]
- * @property {NodeJS.Signals} [stopSignal] SIGTERM unless said otherwise
+ * @property {NodeJS.Signals} [stopSignal] SIGTERM by default
  *
  * @typedef {object} Program
  * @property {string} name
@@ -34,15 +34,15 @@ const LOG_TAIL_LINES = 12;
  * @property {string} stdoutFile
  * @property {string} stderrFile
  * @property {() => boolean} hasEnded
- * @property {() => Promise<void>} stop idempotent; SIGKILL when the signal isn't obeyed in time
- * @property {() => Promise<void>} kill ends it without a word
+ * @property {() => Promise<void>} stop idempotent; sends SIGKILL if the program doesn't end in time
+ * @property {() => Promise<void>} kill ends it with SIGKILL
  */
 
-/** Starts and ends the programs of one run. */
+/** Starts and stops the programs of one run. */
 export class Workbench {
   /** Temporary directory, removed by {@link close}. */
   directory;
-  /** Whether programs are tied to cores; without it the CPU figures disturb each other. */
+  /** Whether programs are pinned to cores; if not, the CPU figures affect each other. */
   pinned;
   /** The services behind all subjects. @type {number[]} */
   servicePids = [];
@@ -106,7 +106,7 @@ export class Workbench {
   }
 
   /**
-   * Runs a program to its end and gives back its standard output; throws on a status other than 0.
+   * Runs a program to its end and returns its standard output; throws if its exit code isn't 0.
    * @param {StartOptions & { timeoutMs: number, interruptAfterMs?: number }} options `interruptAfterMs` sends SIGINT
    * @returns {Promise<string>}
    */
@@ -137,7 +137,7 @@ export class Workbench {
   }
 
   /**
-   * Waits until `probe` gives something other than undefined. Fails as soon as one of `programs` has ended.
+   * Waits until `probe` returns something other than undefined. Fails as soon as one of `programs` has ended.
    * @template T
    * @param {string} what
    * @param {readonly Program[]} programs
@@ -159,7 +159,7 @@ export class Workbench {
     }
   }
 
-  /** Ends all programs, then removes the directory. */
+  /** Stops all programs, then removes the directory. */
   async close() {
     if (this.#closed) return;
     this.#closed = true;
@@ -180,7 +180,7 @@ export class Workbench {
    */
   #spawn(options, stdio) {
     if (this.#closed) throw new Error(`start ${options.name}: the run is over`);
-    // taskset replaces itself by the program, so the process id is the program's own.
+    // taskset executes the program in its own process, so the process id is the program's.
     const [command, args] = this.pinned
       ? ["taskset", ["-c", String(options.core), options.command, ...options.args]]
       : [options.command, options.args];
@@ -198,7 +198,7 @@ export class Workbench {
 }
 
 /**
- * The last lines that a program wrote, for an error message.
+ * The last lines of a program's output, for an error message.
  * @param {Program} program
  */
 function tail(program) {
@@ -208,7 +208,7 @@ function tail(program) {
 }
 
 /**
- * Free ports of 127.0.0.1, for programs that can't bind port 0. All are held while the others are picked, so they differ.
+ * Free ports on 127.0.0.1, for programs that can't bind port 0. All are held open while the others are picked, so they differ.
  * @param {number} count
  * @returns {Promise<number[]>}
  */

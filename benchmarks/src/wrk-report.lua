@@ -1,8 +1,8 @@
--- Loaded by wrk: prints its result as one line of JSON, exact and easy to parse. Unless the load is paced, only
--- `done` is defined, so nothing runs per request.
+-- Loaded by wrk: prints its result as one line of JSON, exact and easy to parse. Unless the load is paced, only `done` is
+-- defined, so nothing runs for each request.
 local pause = tonumber(os.getenv("BENCH_WRK_PAUSE_MS"))
 if pause then
-  -- Random, because equal pauses would let the connections send all at once. Counts before the request's clock starts.
+  -- Random pauses, because with equal ones all connections would send at once. Runs before the request's clock starts.
   delay = function()
     return math.random(1, 2 * pause - 1)
   end

@@ -39,7 +39,7 @@ const response = bytes(
 );
 const chunked = Buffer.from(`${"400\r\n".concat("x".repeat(1024), "\r\n").repeat(16)}0\r\n\r\n`, "latin1");
 
-/** What is read of a chunked body is overwritten. */
+/** Reading a chunked body overwrites it. */
 const arrived = Buffer.alloc(chunked.length);
 
 const request = new RequestHead(100);

@@ -1,4 +1,4 @@
-// What the two Node.js proxies pass on of a message's fields.
+// The header fields that the two Node.js proxies pass on.
 // @ts-check
 
 const HOP_BY_HOP = new Set([
@@ -12,7 +12,7 @@ const HOP_BY_HOP = new Set([
 ]);
 
 /**
- * @param {readonly string[]} raw names and values in turn
+ * @param {readonly string[]} raw alternately names and values
  * @returns {string[]}
  */
 export function endToEnd(raw) {

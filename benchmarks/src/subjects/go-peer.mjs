@@ -1,5 +1,5 @@
-// The Go libraries of Piko's Go program as a server and an agent (tests/interop/peer), with TLS on both ports. For bulk alone:
-// it keeps no log and counts nothing.
+// The libraries of Go Piko as a server and an agent (tests/interop/peer), with TLS on both ports. Only for bulk: it writes
+// no log and keeps no metrics.
 // @ts-check
 
 import { readFileSync } from "node:fs";
@@ -7,7 +7,7 @@ import { SUBJECT_CORE } from "../workbench.mjs";
 
 /**
  * @param {import("../workbench.mjs").Workbench} bench
- * @param {string} file the peer, built
+ * @param {string} file of the built peer
  * @param {number} backendPort
  * @param {{ cert: string, key: string, ca: string }} tls
  */

@@ -1,4 +1,4 @@
-// haproxy as a plain reverse proxy, no tunnel. Optional: left out where it isn't installed.
+// haproxy as a plain reverse proxy without a tunnel. Optional: skipped if it isn't installed.
 // @ts-check
 
 import { writeFileSync } from "node:fs";
@@ -16,7 +16,7 @@ export const haproxy = {
   start: ({ bench, backendPort }) => startPlain(bench, backendPort, "http"),
 };
 
-/** The same in TCP mode. @type {import("./subject.mjs").Subject} */
+/** haproxy in TCP mode. @type {import("./subject.mjs").Subject} */
 export const haproxyTcp = {
   name: "haproxy-tcp",
   title: "haproxy, TCP mode",
@@ -50,7 +50,7 @@ backend service
 /**
  * Starts haproxy with one thread.
  * @param {import("../workbench.mjs").Workbench} bench
- * @param {{ global?: string, defaults: string, sections: (port: number) => string }} config further lines of the sections `global`
+ * @param {{ global?: string, defaults: string, sections: (port: number) => string }} config additional lines for the sections `global`
  *   and `defaults`, and the other sections
  * @returns {Promise<import("./subject.mjs").RunningSubject>}
  */

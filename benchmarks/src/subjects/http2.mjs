@@ -1,5 +1,5 @@
-// The subjects of `--http2`, with clients that speak HTTP/2 by prior knowledge: requests go to a service of HTTP/1.1, calls of gRPC
-// to one of HTTP/2. Piko takes HTTP/1.1 on the same port.
+// The subjects of `--http2`, with clients that speak HTTP/2 with prior knowledge: requests go to a service that speaks
+// HTTP/1.1, gRPC calls to one that speaks HTTP/2. Piko accepts HTTP/1.1 on the same port.
 // @ts-check
 
 import { STREAM_HOSTS } from "../cases.mjs";
@@ -77,7 +77,7 @@ const pikoHttp2 = {
       origin: `http://${server.proxy}`,
       parts: [
         { role: "server", program: server.program },
-        // Of the two, the other one has nothing to do.
+        // In each case, one of the two agents is idle.
         { role: "agent", program: agent },
         { role: "agent", program: ofCalls },
       ],

@@ -1,4 +1,4 @@
-// nginx as a plain reverse proxy, no tunnel: the yardstick of most targets.
+// nginx as a plain reverse proxy without a tunnel: the yardstick for most targets.
 // @ts-check
 
 import { writeFileSync } from "node:fs";
@@ -42,10 +42,10 @@ export const nginx = {
 };
 
 /**
- * Starts nginx. The log is batched as piko's is, and bodies never go to disk: this is nginx at its best.
+ * Starts nginx at its best: the log is batched, as piko's is, and bodies never go to disk.
  * @param {import("../workbench.mjs").Workbench} bench
  * @param {string} name keeps the files of two configurations apart
- * @param {(port: number) => string} http what stands in the `http` block
+ * @param {(port: number) => string} http contents of the `http` block
  * @returns {Promise<import("./subject.mjs").RunningSubject>}
  */
 export async function startNginx(bench, name, http) {

@@ -1,5 +1,4 @@
-// The program that the node-http subject runs: `node node-http-proxy.mjs BACKEND_PORT` prints the port that it
-// listens on.
+// The program of the node-http subject: `node node-http-proxy.mjs BACKEND_PORT` prints the port that it listens on.
 // @ts-check
 
 import { Agent, createServer, request } from "node:http";
@@ -34,7 +33,7 @@ const server = createServer((incoming, response) => {
   incoming.pipe(outgoing);
 });
 
-// WebSockets: the upgrade goes on as it is, then bytes pass both ways.
+// WebSockets: the upgrade is passed on unchanged, then bytes flow in both directions.
 server.on("upgrade", (incoming, client, early) => {
   const outgoing = request({
     host: "127.0.0.1",

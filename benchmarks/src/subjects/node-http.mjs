@@ -1,4 +1,4 @@
-// A reverse proxy of node:http and nothing else, no tunnel, no log: what most Node.js programs would do.
+// A reverse proxy with node:http alone, without a tunnel or a log: what most Node.js programs would do.
 // @ts-check
 
 import { readFileSync } from "node:fs";

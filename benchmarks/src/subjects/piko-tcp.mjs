@@ -1,4 +1,4 @@
-// Our own for TCP: `piko forward tcp`, `piko server` and `piko agent tcp`, three processes on one core.
+// Piko for TCP: `piko forward tcp`, `piko server` and `piko agent tcp`, three processes on one core.
 // @ts-check
 
 import { SUBJECT_CORE } from "../workbench.mjs";

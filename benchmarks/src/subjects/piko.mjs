@@ -1,5 +1,5 @@
-// Our own: `piko server` and `piko agent http` on one core, with access logs (into files) and metrics on, as they
-// come. Also starts a server alone, for the idle tunnels, and both with a profiler.
+// Piko: `piko server` and `piko agent http` on one core, with access logs (to files) and metrics on, as by default. Also
+// starts a server alone, for idle tunnels, and both with a profiler.
 // @ts-check
 
 import { existsSync, readFileSync } from "node:fs";
@@ -42,7 +42,7 @@ export const pikoAgainst = {
 };
 
 /**
- * A server and an agent that has connected to it.
+ * Starts a server and an agent, and waits until it has connected.
  * @param {import("./subject.mjs").SubjectContext} context
  * @param {{ server: readonly string[], agent: readonly string[] }} nodeArgs arguments for Node.js itself
  * @returns {Promise<import("./subject.mjs").RunningSubject>}
@@ -61,11 +61,11 @@ export async function startPiko(context, nodeArgs) {
 }
 
 /**
- * A server by itself.
+ * Starts a server alone.
  * @param {Pick<import("./subject.mjs").SubjectContext, "bench" | "options">} context
  * @param {readonly string[]} nodeArgs
  * @param {Record<string, string>} [env]
- * @param {readonly string[]} [flags] those that come last win
+ * @param {readonly string[]} [flags] these override the others
  */
 export async function startServer({ bench, options }, nodeArgs, env = {}, flags = []) {
   const program = bench.start({
@@ -87,7 +87,7 @@ export async function startServer({ bench, options }, nodeArgs, env = {}, flags 
     env,
     name: "piko-server",
     core: SUBJECT_CORE,
-    // SIGINT skips the wait for load balancers, so a run doesn't pay for it.
+    // SIGINT skips the wait for load balancers, which would only delay the run.
     stopSignal: "SIGINT",
   });
   const line = await bench.waitFor("piko server", [program], () =>
@@ -97,7 +97,7 @@ export async function startServer({ bench, options }, nodeArgs, env = {}, flags 
 }
 
 /**
- * An agent that brings the service to a server; resolves when it has connected.
+ * Starts an agent for the service; resolves when it has connected.
  * @param {Pick<import("./subject.mjs").SubjectContext, "bench" | "options">} context
  * @param {Awaited<ReturnType<typeof startServer>>} server
  * @param {number} backendPort
@@ -113,7 +113,7 @@ export async function startAgent({ bench, options }, server, backendPort, more =
       `127.0.0.1:${backendPort}`,
       "--connect.url",
       `${scheme}://${server.upstream}`,
-      // As nginx keeps them here: with the default of 100, 256 clients would make the agent connect anew all the time.
+      // Like nginx here: with the default of 100, the agent would have to reconnect constantly for 256 clients.
       "--http-client.max-idle-conns",
       "512",
       "--log.format",
@@ -149,7 +149,7 @@ export function pikoCommand(options, nodeArgs, args) {
  */
 export function findLogLine(file, message) {
   const lines = readFileSync(file, "utf8").split("\n");
-  // The last piece is an unfinished line, or nothing.
+  // The last piece is an incomplete line, or empty.
   lines.pop();
   for (const line of lines) {
     if (!line.includes(`"msg":"${message}"`)) continue;

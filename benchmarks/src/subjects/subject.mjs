@@ -1,4 +1,4 @@
-// What a subject is: a program, or several, that brings requests to the backend. This file is the list of them.
+// Defines a subject: one or more programs that forward requests to the backend. This file lists all subjects.
 // @ts-check
 
 import { haproxy, haproxyTcp } from "./haproxy.mjs";
@@ -12,20 +12,20 @@ import { undici } from "./undici.mjs";
  * @typedef {object} SubjectContext
  * @property {import("../workbench.mjs").Workbench} bench
  * @property {number} backendPort
- * @property {number} [echoPort] of the service that echoes TCP
- * @property {number} [grpcPort] of the service that echoes gRPC's messages
+ * @property {number} [echoPort] of the service that echoes TCP data
+ * @property {number} [grpcPort] of the service that echoes gRPC messages
  * @property {import("../options.mjs").Options} options
  *
  * @typedef {object} RunningSubject
- * @property {string} origin where the load goes
+ * @property {string} origin target of the load
  * @property {readonly { role: string, program: import("../workbench.mjs").Program }[]} parts
  *
  * @typedef {object} Subject
  * @property {string} name
  * @property {string} title
- * @property {boolean} compiles at run time, so that it has to run for a while before it is measured
- * @property {(kind: import("./../cases.mjs").Case["kind"]) => boolean} takes the kinds of load that it can be put under
- * @property {(options: import("../options.mjs").Options) => string | undefined} findObstacle why it can't run here
+ * @property {boolean} compiles at run time, so that it needs a warm-up before it is measured
+ * @property {(kind: import("./../cases.mjs").Case["kind"]) => boolean} takes whether it accepts this kind of load
+ * @property {(options: import("../options.mjs").Options) => string | undefined} findObstacle the reason why it can't run here
  * @property {(context: SubjectContext) => Promise<RunningSubject>} start
  */
 
@@ -33,7 +33,7 @@ import { undici } from "./undici.mjs";
 const SUBJECTS = [nginx, haproxy, nodeHttp, undici, piko, haproxyTcp, pikoTcp];
 
 /**
- * The subjects that a run may have.
+ * The subjects that a run may include.
  * @param {import("../options.mjs").Options} options
  */
 export function knownSubjects(options) {

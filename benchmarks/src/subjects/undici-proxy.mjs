@@ -1,4 +1,4 @@
-// The program that the undici subject runs: `node undici-proxy.mjs BACKEND_PORT` prints the port that it listens on.
+// The program of the undici subject: `node undici-proxy.mjs BACKEND_PORT` prints the port that it listens on.
 // @ts-check
 
 import { createServer } from "node:http";

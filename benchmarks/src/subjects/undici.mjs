@@ -1,5 +1,5 @@
-// A reverse proxy of node:http in front and undici behind, no tunnel, no log: what a Node.js program does that cares
-// for speed.
+// A reverse proxy with node:http as its server and undici as its client, without a tunnel or a log: what a Node.js program
+// does if speed matters.
 // @ts-check
 
 import { readFileSync } from "node:fs";
