@@ -1,5 +1,5 @@
-// The reference of @piko/client, from the comments of its declarations: typedoc reads them, with a compiler of its own, since
-// the project's has no programming interface that it could use. generate-docs.mjs calls this.
+// The reference of @piko/client, made from the comments of its declarations by typedoc. typedoc has its own compiler,
+// because the project's offers no API that it could use. Called by generate-docs.mjs.
 
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 
 const FOLDER = fileURLToPath(new URL("api-docs", import.meta.url));
 
-/** The page's text, without a heading. Throws with typedoc's words for a comment that says what isn't so. */
+/** The text of the page, without a heading. Throws typedoc's message if a comment is wrong. */
 export function apiReference() {
   const out = mkdtempSync(join(tmpdir(), "piko-api-"));
   try {

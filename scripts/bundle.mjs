@@ -1,6 +1,6 @@
-// The `piko` command as a few modules, `packages/piko/dist/bundle`: what the compiler made of this workspace and of the
-// packages that it uses. It starts in half of the CPU time, and needs nothing beside it (docs/decisions/017-packages.md).
-// Part of `npm run build`; alone: `node scripts/bundle.mjs`, after the compiler.
+// The `piko` command as a few modules, `packages/piko/dist/bundle`: the compiler's output for this workspace, with the
+// packages that it uses. It starts in half the CPU time and has no dependencies (docs/decisions/017-packages.md). Part of
+// `npm run build`; on its own: `node scripts/bundle.mjs`, after the compiler.
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
@@ -11,25 +11,25 @@ const dist = join(root, "packages", "piko", "dist");
 const BUNDLE = join(dist, "bundle");
 const LICENSES = "LICENSES.txt";
 
-/** How the command is bundled, in whatever form. */
+/** Options for every form of bundle. */
 export const BUNDLING = {
   platform: "node",
-  // Native code that is there or not.
+  // Native code that may be missing.
   external: ["bufferutil"],
   logLevel: "warn",
 };
 
-/** Writes the bundle anew where it isn't what the compiler's output makes. Also called before system tests. */
+/** Writes the bundle if it differs from the compiler's output. Also called before system tests. */
 export default async function bundle() {
-  // Not before it is called: a fresh clone installs it first.
+  // Imported only when needed, because a fresh clone installs it first.
   const { rolldown } = await import("rolldown");
   const bundled = await rolldown({
     ...BUNDLING,
     cwd: root,
-    // Which Node this is, is asked before anything else is loaded.
+    // A separate entry: the version of Node.js is checked before anything else is loaded.
     input: { main: join(dist, "main.js"), "node-version": join(dist, "cli", "node-version.js") },
   });
-  // A command loads what it needs: `piko agent` knows nothing of gossip.
+  // A command loads only what it needs: `piko agent` loads no gossip.
   const { output } = await bundled.generate({ format: "esm" });
   await bundled.close();
   const files = new Map(output.map((chunk) => [chunk.fileName, chunk.code]));
@@ -39,14 +39,14 @@ export default async function bundle() {
   for (const name of readdirSync(BUNDLE)) if (!files.has(name)) rmSync(join(BUNDLE, name));
 }
 
-/** Puts a file in place whole: a program may be starting from the one that is there. */
+/** Replaces a file atomically, because a program may be starting from the existing one. */
 function replace(path, text) {
   if (existsSync(path) && readFileSync(path, "utf8") === text) return;
   writeFileSync(`${path}.new`, text);
   renameSync(`${path}.new`, path);
 }
 
-/** The licences of the packages in the bundle, which go wherever it goes. */
+/** The licenses of the bundled packages, which accompany the bundle. */
 function licensesOf(modules) {
   const packages = new Set(modules.map((path) => /^\/.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0]));
   packages.delete(undefined);

@@ -1,7 +1,6 @@
-// `npm run demo`: a cluster of three nodes behind a load balancer, a service that only this machine can reach, and an
-// agent that brings it to the cluster. Sends requests through all of them, and goes on doing so while nodes are stopped
-// and killed. Stays until Ctrl-C; `--once` ends after the proof, `--verbose` shows the logs. Brings a fresh clone to where
-// it can run.
+// `npm run demo`: a cluster of three nodes behind a load balancer, a service that only this machine can reach, and an agent
+// that connects it to the cluster. Sends requests through all of them, and continues while nodes are stopped and killed.
+// Runs until Ctrl-C; `--once` ends it after the demonstration, `--verbose` shows the logs. First prepares a fresh clone.
 
 import { setTimeout as delay } from "node:timers/promises";
 import { DemoCluster } from "./demo/cluster.mjs";
@@ -13,9 +12,9 @@ import { bold, dim, done, green, note, red } from "./demo/terminal.mjs";
 import { DemoTokens, refusal } from "./demo/tokens.mjs";
 import { setUp } from "./setup.mjs";
 
-/** How long requests go on before a node goes, and after it has been replaced. */
+/** How long requests run before a node is stopped, and after it has been replaced. */
 const AROUND_MS = 400;
-/** Far longer than gossip takes. */
+/** Much longer than gossip takes. */
 const KNOWN_WITHIN_MS = 10_000;
 
 const args = process.argv.slice(2);
@@ -35,7 +34,7 @@ const cluster = new DemoCluster(supervisor, tokens.secret);
 let service;
 let ending = false;
 
-/** The agent's tunnels: the ids of their nodes, the oldest first, and who waits for news of them. */
+/** The agent's tunnels: the ids of their nodes, oldest first, and callbacks for the next change. */
 const tunnels = { nodeIds: [], changed: new Set() };
 
 function watchAgent(program) {
@@ -56,7 +55,7 @@ function watchAgent(program) {
   });
 }
 
-/** Waits until the agent has a tunnel to two nodes, none of them `without`. */
+/** Waits until the agent has tunnels to two nodes, none of them `without`. */
 async function untilAtHome(without) {
   while (tunnels.nodeIds.length < 2 || tunnels.nodeIds.includes(without)) {
     await new Promise((resolve) => tunnels.changed.add(resolve));
@@ -112,7 +111,7 @@ async function start() {
   );
 }
 
-/** Waits until gossip has told each node of the endpoint: a moment, but one that a request can fall into. */
+/** Waits until gossip has announced the endpoint to each node: only a moment, but a request may fall into it. */
 async function untilKnown() {
   for (const name of cluster.names) {
     const until = Date.now() + KNOWN_WITHIN_MS;
@@ -127,14 +126,14 @@ function homes() {
   return tunnels.nodeIds.map((id) => cluster.nameOf(id));
 }
 
-/** Asks the service at each node, and for an event stream. */
+/** Sends requests to the service through each node, and requests an event stream. */
 async function prove() {
   const { proxy } = cluster.ports;
   const answer = await ask(proxy, "/hello");
   check(answer.status === 200 && JSON.parse(answer.body).hello !== undefined, "GET /hello", answer);
   const times = [];
   for (const name of cluster.names) {
-    // The first request to a node opens its way to the others.
+    // The first request to a node opens its connections to the others.
     await ask(cluster.port(name, "proxy"), "/hello");
     const { ms, status, ...rest } = await ask(cluster.port(name, "proxy"), "/hello");
     check(status === 200, `GET /hello at ${name}`, { status, ...rest });
@@ -165,7 +164,7 @@ ${indent}└─ ${third}      ${dim("↑ opened by the agent, outbound only")}
 `);
 }
 
-/** Ends one of the agent's nodes by a signal, under load, and waits until all is as before. */
+/** Ends one of the agent's nodes with a signal, under load, and waits until the cluster is complete again. */
 async function loseNode(signal, expected) {
   const [id] = tunnels.nodeIds;
   const name = cluster.nameOf(id);
@@ -224,7 +223,7 @@ async function printNextSteps() {
   console.log(`\nCtrl-C ends everything.`);
 }
 
-/** Ends all that runs, then the process: 1 if there was an error. */
+/** Stops everything, then ends the process, with code 1 if there was an error. */
 async function end(error) {
   if (ending) return;
   ending = true;
@@ -241,13 +240,13 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
     void end();
   });
 }
-// Whatever else ends the demo, nothing of it stays behind.
+// However the demo ends, nothing is left behind.
 process.on("exit", () => {
   supervisor.kill();
   tokens.close();
 });
 process.on("uncaughtException", (error) => void end(error));
-// A reader that has seen enough (`npm run demo | head`).
+// The reader has left (`npm run demo | head`).
 process.stdout.on("error", () => void end());
 
 try {

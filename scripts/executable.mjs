@@ -1,5 +1,5 @@
-// `npm run executable`: the `piko` command as one file that needs no Node.js beside it, `packages/piko/dist/executable/piko`. It is the
-// Node.js that runs this, with the command put into it (a single executable application).
+// `npm run executable`: the `piko` command as one file that needs no Node.js, `packages/piko/dist/executable/piko`. It
+// consists of the Node.js that runs this script, with the command embedded (a single executable application).
 
 import { spawnSync } from "node:child_process";
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -13,7 +13,7 @@ import { setUp } from "./setup.mjs";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const dist = join(root, "packages", "piko", "dist");
 const folder = join(dist, "executable");
-/** By this Node.js knows that there is a program in it. */
+/** The marker by which Node.js recognizes that a program is embedded. */
 const FUSE = "NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2";
 
 if (process.platform !== "linux") throw new Error("an executable is made on Linux only");
@@ -26,7 +26,7 @@ const settings = join(folder, "sea.json");
 const executable = join(folder, "piko");
 
 const { version } = JSON.parse(readFileSync(join(dist, "..", "package.json"), "utf8"));
-// What dist/main.js does, without waiting at the top level, which CommonJS can't.
+// Does the same as dist/main.js, but without top-level await, which CommonJS doesn't have.
 writeFileSync(
   entry,
   'import { obeyEarlySignal } from "../cli/early-signal.js"; import { main } from "../cli/main.js"; obeyEarlySignal(); void main();',

@@ -1,6 +1,6 @@
-// `npm run fuzz -- --cases N --seed S`: builds tests/fuzz together with the sources that it tests into one file, and
-// runs it. `--seconds T` ends it in time, `--case I` repeats a single case of a seed. `npm run fuzz -- gossip --packets N
-// --seed S` does the same with sealed gossip, `npm run fuzz -- h2 --frames N --seed S` with frames of HTTP/2.
+// `npm run fuzz -- --cases N --seed S`: bundles tests/fuzz with the sources that it tests into one file, and runs it.
+// `--seconds T` limits the time, `--case I` repeats a single case of a seed. `npm run fuzz -- gossip --packets N --seed S`
+// does the same with encrypted gossip, `npm run fuzz -- h2 --frames N --seed S` with HTTP/2 frames.
 
 import { build } from "esbuild";
 import { spawn } from "node:child_process";
@@ -23,7 +23,7 @@ try {
     format: "esm",
     target: "node20",
     sourcemap: "inline",
-    // Of dependencies that aren't ES modules.
+    // For dependencies that aren't ES modules.
     banner: {
       js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);',
     },

@@ -1,6 +1,8 @@
-// Generates docs/reference/configuration.md and docs/reference/cli.md from the built program's own declarations,
-// docs/reference/reasons.md from the table of reasons, docs/reference/metrics.md from what a node and an agent register, docs/reference/sdk.md from the declarations of the SDK, and with them the schemas of the Helm charts, the comments of their values and the tables in their READMEs, the dashboards of deploy/grafana, and the chart's copy of Prometheus' rules. `node scripts/generate-docs.mjs` writes them; with `--check` it
-// only compares, and exits 1 when they differ.
+// Generates, from the built program: docs/reference/configuration.md and cli.md from its declarations, reasons.md from the
+// table of reasons, metrics.md from the metrics that a node and an agent register, sdk.md from the SDK's declarations; for
+// the Helm charts their schemas, the comments of their values and the tables in their READMEs; the dashboards of
+// deploy/grafana; and the chart's copy of the Prometheus rules. `node scripts/generate-docs.mjs` writes them; with `--check`
+// it only compares, and exits with 1 if they differ.
 
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
@@ -162,10 +164,10 @@ function reasonsPage() {
   ].join("\n");
 }
 
-/** Has the metrics of traces there; nothing is sent. */
+/** Turns on the metrics of traces; nothing is sent. */
 const TRACED = ["tracing.url", "http://127.0.0.1:1"];
 
-/** What `/metrics` of a node and of an agent has: asked of one of each, which is there for that alone. */
+/** The metrics of a node and of an agent, listed by one of each that is created only for this. */
 async function metricsPage() {
   const local = ["proxy", "upstream", "admin", "cluster.gossip"].map((port) => `${port}.bindAddr`);
   const settings = [...local.map((path) => [path, "127.0.0.1:0"]), ["proxy.endpointMetrics", 1], TRACED];
@@ -222,7 +224,7 @@ async function metricsPage() {
   ].join("\n");
 }
 
-/** The command around whose flags this one takes too. `piko server` keeps its flags to itself. */
+/** The nearest parent command whose flags this one accepts too. `piko server` keeps its flags to itself. */
 function flagsAround(command, path) {
   const parent = command.parent;
   const parentPath = path.slice(0, path.lastIndexOf(" "));
@@ -235,7 +237,7 @@ function listCommands(command, parent) {
   return [{ command, path }, ...command.commands.flatMap((child) => listCommands(child, path))];
 }
 
-/** The text after the help, which holds examples; commander gives it only to a listener of the event. */
+/** The text after the help, which has the examples; commander only passes it to an event listener. */
 function examplesOf(command) {
   let text = "";
   command.emit("afterHelp", { error: false, command, write: (part) => (text += part) });
@@ -275,7 +277,7 @@ const pages = {
   "docs/reference/reasons.md": reasonsPage(),
   "docs/reference/metrics.md": await metricsPage(),
   ...dashboardFiles(ALL_REASONS),
-  // Helm reads files of the chart's own folder only.
+  // Helm can only read files in the chart's own folder.
   "deploy/helm/piko/files/rules.yaml": read("deploy/prometheus/rules.yaml"),
   ...chartPages("deploy/helm/piko", serverValues(jsonSchema(SERVER)), read),
   ...chartPages("deploy/helm/piko-agent", agentValues(jsonSchema(AGENT)), read),
@@ -291,5 +293,5 @@ for (const [path, text] of Object.entries(pages)) {
   stale = true;
   process.stderr.write(`${path} is out of date: run node scripts/generate-docs.mjs\n`);
 }
-// The node was made for its metrics, and ends with the process.
+// The node was created only for its metrics; it ends with the process.
 process.exit(stale ? 1 : 0);

@@ -1,5 +1,5 @@
-// `npm run memory`: what a node, an agent or a forwarder holds for each thing that docs/reference/limits.md counts, measured.
-// Of each load a tenth is opened first, so that code and tables that every program has once don't count.
+// `npm run memory`: measures the memory that a node, an agent or a forwarder holds for each thing that docs/reference/limits.md
+// counts. A tenth of each load is opened first, so that code and tables that every program has once don't count.
 
 import { parseArgs } from "node:util";
 import { LOADS, openAll, PATIENT } from "./memory/loads.mjs";

@@ -1,9 +1,10 @@
-// What `npm pack` and `npm publish` send of a package: the `prepack` and `postpack` of packages/tunnel, client and piko call
-// this. Each goes out alone: what it uses of the other packages lies in it, under lib/, so that its tarball needs nothing that
-// no registry has. docs/decisions/017-packages.md says why. `piko` goes out as its bundle (scripts/bundle.mjs).
+// Prepares a package for `npm pack` and `npm publish`: the `prepack` and `postpack` scripts of packages/tunnel, client and
+// piko call this. Each package is published alone: the parts of other packages that it uses are included under lib/, so that
+// its tarball needs nothing that isn't in a registry. docs/decisions/017-packages.md has the reasons. `piko` is published as
+// its bundle (scripts/bundle.mjs).
 //
-// lib/PACKAGE/dist and lib/PACKAGE/src stand beside each other, so that source maps lead to sources. lib/cjs has the same
-// declarations for CommonJS, whose modules load those of ECMAScript: one instance, however it is loaded.
+// lib/PACKAGE/dist and lib/PACKAGE/src are next to each other, so that source maps lead to sources. lib/cjs has the same
+// declarations for CommonJS, whose modules load the ES modules, so that there is one instance, however it is loaded.
 
 import { execFileSync } from "node:child_process";
 import {
@@ -22,20 +23,20 @@ const folder = process.cwd();
 const packages = dirname(folder);
 const name = basename(folder);
 
-/** Which packages lie in which. */
+/** The packages that each published one contains. */
 const PARTS = { tunnel: ["tunnel"], client: ["client", "tunnel"] };
-/** Files behind the names by which the packages know each other. */
+/** Files for the names by which the packages import each other. */
 const ENTRIES = {
   "@piko/tunnel": "tunnel/dist/index.js",
   "@piko/client": "client/dist/index.js",
   "@piko/client/internal": "client/dist/internal.js",
 };
-/** What looks otherwise in the workspace, which is kept beside it meanwhile. */
+/** Files that differ in the workspace; the originals are kept next to them meanwhile. */
 const CHANGED = ["package.json", "README.md"];
 
-/** Makes lib/, and puts the published package.json and README in place: npm reads them again behind `prepack`. */
+/** Creates lib/, and replaces package.json and README by the published ones: npm reads them again after `prepack`. */
 function prepare() {
-  // Left over where packing was ended by force.
+  // Restores files that an aborted run left.
   restore();
   const workspace = readJson(join(folder, "package.json"));
   const lib = join(folder, "lib");
@@ -58,12 +59,12 @@ function restore() {
   for (const file of CHANGED) if (existsSync(keptPath(file))) renameSync(keptPath(file), join(folder, file));
 }
 
-/** npm packs every file whose name begins with README, whatever `files` says. */
+/** The original's path. It doesn't begin with README, because npm packs such files whatever `files` contains. */
 function keptPath(file) {
   return join(folder, `workspace.${file}`);
 }
 
-/** A README whose links lead to the repository, or are none where it has no address. */
+/** A README whose links lead to the repository, or become plain text if the repository has no address. */
 function publishedPage(text, repository) {
   return text.replace(/\[([^\]]+)\]\((?!\w+:|#)([^)]+)\)/g, (_all, label, path) => {
     const target = posix(join("packages", name, path)).replace("./", "");
@@ -71,18 +72,18 @@ function publishedPage(text, repository) {
   });
 }
 
-/** Copies the command: its bundle holds whatever it uses. */
+/** Copies the command, whose bundle contains everything that it uses. */
 function copyCommand(to, { version }) {
   for (const part of ["bin", "dist/bundle"]) cpSync(join(folder, part), join(to, part), { recursive: true });
   writeJson(join(to, "package.json"), { name, version, type: "module" });
 }
 
-/** Copies what was built of a package, and the sources that its maps name. */
+/** Copies a package's build, and the sources that its maps refer to. */
 function copyPart(part, lib) {
   const from = join(packages, part);
   if (!existsSync(join(from, "dist"))) throw new Error(`packages/${part} isn't built: npm run build`);
   for (const path of filesOf(join(from, "dist"))) {
-    // The compiler leaves what it made of a source that is gone since.
+    // The compiler keeps its output for sources that have since been deleted.
     if (!existsSync(join(from, "src", path.replace(/\.(js|d\.ts)(\.map)?$/, ".ts")))) continue;
     const to = join(part, "dist", path);
     write(join(lib, to), inPlace(readFileSync(join(from, "dist", path), "utf8"), to));
@@ -93,7 +94,7 @@ function copyPart(part, lib) {
   }
 }
 
-/** The declarations once more, as those of CommonJS modules. */
+/** Copies the declarations again for CommonJS modules. */
 function copyDeclarations(lib) {
   for (const part of PARTS[name]) {
     for (const path of filesOf(join(lib, part, "dist"))) {
@@ -114,7 +115,7 @@ function copyDeclarations(lib) {
   writeJson(join(lib, "cjs", "package.json"), { type: "commonjs" });
 }
 
-/** A module or its declaration with the names of packages made paths. */
+/** A module or declaration with package names replaced by paths. */
 function inPlace(text, path) {
   if (!/\.(js|d\.ts)$/.test(path)) return text;
   return text.replace(/(from |import\()"(@piko\/[a-z/]+)"/g, (_all, before, specifier) => {
@@ -130,7 +131,7 @@ function publishedManifest(workspace, repository) {
     import: { types: `./lib/${entry}.d.ts`, default: `./lib/${entry}.js` },
     require: { types: `./lib/cjs/${entry}.d.ts`, default: `./lib/cjs/${entry}.js` },
   };
-  // What a part of it would rather have, it would too.
+  // The included tunnel's peer dependencies are its own too.
   const { peerDependencies, peerDependenciesMeta } = readJson(join(packages, "tunnel", "package.json"));
   const library = {
     main: forms.require.default,
@@ -142,7 +143,7 @@ function publishedManifest(workspace, repository) {
   };
   return {
     ...workspace,
-    // Those of the workspace, which have no place in a package.
+    // Only the workspace needs these.
     scripts: undefined,
     devDependencies: undefined,
     ...(repository === undefined ? {} : origin(repository)),
@@ -152,7 +153,7 @@ function publishedManifest(workspace, repository) {
   };
 }
 
-/** Where the package comes from. A registry's proof of it needs the address to be that of the build. */
+/** Where the package comes from. For its provenance, a registry requires the address of the repository that was built. */
 function origin(repository) {
   return {
     repository: { type: "git", url: `git+${repository}.git`, directory: `packages/${name}` },
@@ -162,7 +163,7 @@ function origin(repository) {
   };
 }
 
-/** The public address of the repository that this clone is of, without `.git`; undefined where it has none. */
+/** The public address of this clone's repository, without `.git`; undefined if it has none. */
 function repositoryUrl() {
   let url;
   try {
@@ -178,7 +179,7 @@ function repositoryUrl() {
   return host === undefined ? undefined : `https://${host}/${path}`;
 }
 
-/** Dependencies that don't lie in the package. */
+/** Dependencies that aren't included in the package. */
 function outside(dependencies = {}) {
   return Object.fromEntries(Object.entries(dependencies).filter(([each]) => !(each in ENTRIES)));
 }

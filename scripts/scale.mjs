@@ -1,5 +1,5 @@
-// `npm run scale`: a cluster of real nodes with thousands of real tunnels, of which hundreds are replaced every second.
-// Then the changes stop, and every node's table has to be right within 2 s. Prints what each node costs meanwhile.
+// `npm run scale`: a cluster of real nodes with thousands of real tunnels, hundreds of which are replaced every second. Then
+// the changes stop, and every node's table must be correct within 2 s. Prints what each node costs meanwhile.
 
 import { fork } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -47,7 +47,7 @@ const encryption = values.keys
       `--cluster.gossip.secret-keys=${randomBytes(32).toString("base64")}`,
     ]
   : [];
-/** Every table is right this long after the last change. */
+/** Every table must be correct this long after the last change. */
 const RIGHT_MS = 2_000;
 const GIVE_UP_MS = 60_000;
 const TICKS_PER_SECOND = 100;
@@ -59,7 +59,7 @@ async function readJson(url) {
 
 const pause = (/** @type {number} */ ms) => new Promise((resolve) => void setTimeout(resolve, ms));
 
-/** CPU time that a process has used so far, in ms, and its memory now. */
+/** CPU time of a process so far, in ms, and its current memory. */
 function readUse(/** @type {number} */ pid) {
   const fields = readFileSync(`/proc/${pid}/stat`, "latin1").split(") ")[1]?.split(" ") ?? [];
   const cpuMs = ((Number(fields[11]) + Number(fields[12])) * 1_000) / TICKS_PER_SECOND;
@@ -124,7 +124,7 @@ async function startNode(/** @type {number} */ index, /** @type {string | undefi
   };
 }
 
-/** Compares every table with what there is; the number of differences. */
+/** Compares every table with the truth; returns the number of differences. */
 async function differences(/** @type {Map<string, readonly string[]>} */ truth) {
   /** @type {Map<string, Set<string>>} */
   const expected = new Map(nodes.map(({ id }) => [id, new Set()]));

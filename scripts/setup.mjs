@@ -1,5 +1,5 @@
-// What a fresh clone needs before anything in it runs: its packages and a build. Called by `npm run demo` and `npm test`;
-// does nothing but a quick check when everything is there. Imports nothing that has to be installed first.
+// Prepares a fresh clone: installs its packages and builds it. Called by `npm run demo` and `npm test`; if everything is in
+// place, it only makes a quick check. Imports nothing that must be installed first.
 
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
@@ -9,10 +9,10 @@ import bundle from "./bundle.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const OLDEST_NODE = [20, 19];
-/** Steps that take less than this aren't worth a line. */
+/** Steps that take less than this print nothing. */
 const QUICK_MS = 2_000;
 
-/** Installs packages if they don't match package-lock.json, and builds. Rejects with a text for people. */
+/** Installs packages if they don't match package-lock.json, and builds. Rejects with a readable message. */
 export async function setUp() {
   checkNode();
   if (!isInstalled()) await step("installing packages (npm ci)", npm(["ci", "--ignore-scripts"]));
@@ -28,7 +28,7 @@ function checkNode() {
   throw new Error(`Node.js ${OLDEST_NODE.join(".")} or later is needed, this is ${process.versions.node}`);
 }
 
-/** Whether npm's own list of what it installed says the same as the lock file. */
+/** Whether npm's own list of installed packages matches the lock file. */
 function isInstalled() {
   const hidden = join(root, "node_modules", ".package-lock.json");
   if (!existsSync(hidden)) return false;
@@ -37,7 +37,7 @@ function isInstalled() {
   return Object.entries(wanted).every(([path, { version, link, optional }]) => {
     if (path === "") return true;
     const found = installed[path];
-    // Optional packages are often those of other platforms.
+    // Optional packages are often for other platforms.
     return found === undefined ? optional === true : found.version === version && found.link === link;
   });
 }
@@ -46,14 +46,14 @@ function readPackages(file) {
   return JSON.parse(readFileSync(file, "utf8")).packages;
 }
 
-/** npm as a command: the one that runs us, or the one of the path. */
+/** npm as a command: the one that runs this script, or the one in the path. */
 function npm(args) {
   const cli = process.env["npm_execpath"];
   if (cli?.endsWith(".js")) return { file: process.execPath, args: [cli, ...args] };
   return { file: "npm", args, shell: process.platform === "win32" };
 }
 
-/** Runs one command with a line about it. Its output is only shown when it fails. */
+/** Runs a command and prints a line about it. Shows the command's output only if it fails. */
 async function step(title, { file, args, shell = false }, { quietIfQuick = false } = {}) {
   const startMs = Date.now();
   let announced = false;

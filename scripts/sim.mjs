@@ -1,7 +1,7 @@
-// `npm run sim`: gossip on a simulated network, measured. Prints how long a change takes to reach every node, and how long
-// until all know that a node is dead, by cluster size. With --scenarios it runs random lives of clusters instead, which
-// check promises; a seed that breaks one is printed with its story. With --endpoints it has listeners come and go, on machines
-// with as much CPU as they need or with less.
+// `npm run sim`: measures gossip on a simulated network. Prints, by cluster size, how long a change takes to reach every
+// node, and how long it takes until all know that a node is dead. With --scenarios it runs random histories of clusters
+// instead, which check the guarantees; a seed that breaks one is printed with its history. With --endpoints, listeners come
+// and go, on machines with as much CPU as they need or with less.
 //
 //   npm run sim -- --nodes 200 --loss 0.1 --seeds 1000
 //   npm run sim -- --scenarios 1000 --from 1
@@ -16,7 +16,7 @@ import { runChurn } from "./sim/churn.mjs";
 import { nodeFactory } from "./sim/nodes.mjs";
 
 const SIZES = [3, 5, 10, 25, 50, 100, 200];
-/** Seeds that share a cluster, whose start costs more than a measurement. */
+/** Measurements that share a cluster, because its start costs more than a measurement. */
 const BATCH = 25;
 
 const OPTIONS = {
@@ -51,7 +51,7 @@ const HELP = `usage: npm run sim -- [options]
   --keys         encrypt gossip
   --jobs N       threads (default: one per processor)`;
 
-/** Times of a batch of changes, and of one death, in one cluster. */
+/** Measures the times of a batch of changes, and of one death, in one cluster. */
 function measure({ nodes, loss, delay, keys, seed, count }) {
   const random = new SeededRandom(seed);
   let awaited;
@@ -77,7 +77,7 @@ function measure({ nodes, loss, delay, keys, seed, count }) {
   const bytes = (network.packetBytes - idle.bytes) / seconds;
   const packets = (network.packets - idle.packets) / seconds;
   const { user, system } = process.cpuUsage(cpu);
-  // Of a node, in a second: what gossip costs without sockets. Other threads of the process count, too.
+  // CPU time of gossip without sockets, for one node and second. Other threads of the process count too.
   const cpuMs = (user + system) / 1_000 / seconds;
   const spread = [];
   for (let i = 0; i < count; i++) {
@@ -115,7 +115,7 @@ function scenario({ keys, seed }) {
   });
 }
 
-/** Runs tasks on several threads; results in the order of the tasks. */
+/** Runs tasks on several threads; the results are in the order of the tasks. */
 async function runAll(kind, tasks, jobs) {
   const results = [];
   let next = 0;

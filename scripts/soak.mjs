@@ -1,7 +1,7 @@
 // `npm run soak -- --requests N`: mixed requests through a real server, agent and service, in rounds. Between rounds
-// everything comes to rest and the processes are asked for their memory, handles and timers; what grows after the
-// warm-up fails the soak. `--workers W` connections at a time (32), `--rounds R` (20).
-// One endpoint's agent is ended and started again all the time, by turns in good order and not.
+// everything comes to rest, and the memory, handles and timers of the processes are read; any growth after the warm-up fails
+// the soak. `--workers W` is the number of connections at a time (32), `--rounds R` the number of rounds (20).
+// One endpoint's agent is ended and restarted constantly, alternately stopped gracefully and killed.
 
 import { parseArgs } from "node:util";
 import { Client } from "./soak/client.mjs";
@@ -20,14 +20,14 @@ const requests = Number(values.requests);
 const workers = Number(values.workers);
 const rounds = Number(values.rounds);
 const MAX_ERRORS = 10;
-/** So many requests from one end of the churning agent to the next. */
+/** Number of requests from one end of the churning agent to the next. */
 const REQUESTS_PER_CHURN = 50_000;
 
 /** @type {string[]} */
 const errors = [];
 const counts = new Map();
 
-/** Makes requests until the round has its share. */
+/** Sends requests until the round has its share. */
 async function runRound(ports, share) {
   const pick = createPicker();
   let left = share;
@@ -66,7 +66,7 @@ async function runRound(ports, share) {
 const listeners = ["proxy", "upstream", "admin", "cluster.gossip"];
 const flags = listeners.map((each) => `--${each}.bind-addr=127.0.0.1:0`);
 const service = await startService();
-// A soak that comes last on a busy machine may wait for longer than the defaults allow.
+// A soak may share a busy machine and wait longer than the defaults permit.
 const patient = [
   ...[
     "proxy.timeout",
@@ -103,7 +103,7 @@ const ports = { port: portOf(addresses.proxy), forwardPort: portOf(forwarder.rec
 let churning = Promise.resolve(await startAgent("churn"));
 let churns = 0;
 let churnIsUnderWay = false;
-/** Ends the churning agent and starts another, unless that is being done already. */
+/** Ends the churning agent and starts another, unless that is in progress already. */
 function churn() {
   if (churnIsUnderWay) return;
   churnIsUnderWay = true;
@@ -114,7 +114,7 @@ function churn() {
     churnIsUnderWay = false;
     return next;
   });
-  // It is awaited, and reported, at the end of the round.
+  // Failures are reported at the end of the round, where `churning` is awaited.
   churning.catch(() => {});
 }
 
@@ -146,7 +146,7 @@ const growth =
     ? ["too few rounds to tell"]
     : [
         ...findGrowth("server", samples.server, 4),
-        // The agent keeps connections to the service, as many as were needed at once lately.
+        // The agent keeps as many connections to the service as were recently needed at once.
         ...findGrowth("agent", samples.agent, workers),
       ];
 await Promise.all([(await churning).end(), agent.end(), tcpAgent.end(), forwarder.end()]);

@@ -1,5 +1,5 @@
-// `npm test`: everything that a fresh clone needs, then the unit tests and the system tests, with one sum at the end.
-// `npm test -- unit` or `npm test -- system` runs one half; `kubernetes` and `long` are further suites, which have to be named.
+// `npm test`: prepares a fresh clone, then runs the unit tests and the system tests, and prints one total. `npm test --
+// unit` or `npm test -- system` runs one half; `kubernetes` and `long` are additional suites, which must be named.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -16,10 +16,10 @@ const SUITES = {
   kubernetes: "vitest.kubernetes.config.ts",
   long: "vitest.long.config.ts",
 };
-/** What runs when nothing is named: the rest needs more than this machine, or more time. */
+/** The suites that run by default; the others need more than this machine, or more time. */
 const USUAL = ["unit", "system"];
 
-/** Of all suites: a long log has them somewhere in its middle. @type {string[]} */
+/** Failures of all suites, repeated at the end because a long log buries them. @type {string[]} */
 const failures = [];
 
 /** Runs one suite and returns its counts. A run that breaks without a result counts as one failure. */
@@ -38,7 +38,7 @@ async function runSuite(name, results) {
     );
     for (const file of testResults) {
       const failed = file.assertionResults.filter(({ status }) => status === "failed");
-      // A file can fail as a whole, in what its tests have in common.
+      // A file can fail as a whole, outside its tests.
       if (failed.length === 0 && file.status === "failed") failed.push({ failureMessages: [file.message] });
       for (const { fullName = "", failureMessages } of failed) {
         const [reason = ""] = String(failureMessages[0] ?? "").split("\n");
@@ -47,7 +47,7 @@ async function runSuite(name, results) {
     }
     if (code === 0 || numFailedTests > 0)
       return { passed: numPassedTests, failed: numFailedTests, skipped: numPendingTests };
-    // Errors outside of tests (a leaked handle, a cluster that doesn't start) end the run with a code and no failed test.
+    // Errors outside of tests (a leaked handle, a cluster that doesn't start) end the run with an exit code and no failed test.
     if (!testResults.some(({ status }) => status === "failed"))
       failures.push(`${name}: an error outside of the tests, see "Unhandled Error" above`);
     return { passed: numPassedTests, failed: 1, skipped: numPendingTests };

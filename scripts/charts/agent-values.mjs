@@ -1,5 +1,5 @@
-// The values of deploy/helm/piko-agent, each with its meaning; the defaults are in its values.yaml. `config` is the agent's
-// own declaration.
+// The values of deploy/helm/piko-agent with their meanings; the defaults are in its values.yaml. `config` is the agent's own
+// declaration.
 
 import {
   asDependency,
@@ -13,7 +13,7 @@ import {
 } from "./common-values.mjs";
 import { count, group, map, probe, text } from "./vocabulary.mjs";
 
-/** JSON Schema of all values; `config` is that of the agent's configuration. */
+/** JSON Schema of all values; `config` is the schema of the agent's configuration. */
 export function agentValues(config) {
   return {
     $schema: "http://json-schema.org/draft-07/schema#",
@@ -34,7 +34,7 @@ export function agentValues(config) {
       terminationGracePeriodSeconds,
       config: {
         ...config,
-        // A token comes from a Secret, and a file with listeners comes whole.
+        // A token comes from a Secret, and a file of listeners is complete by itself.
         description:
           "The agent's configuration file, with the settings in the [reference](../../../docs/reference/configuration.md#piko-agent). `connect.url` and `listeners` are required. The chart sets `server.enabled`, and `connect.token_file` if there is a token. `${NAME}` is replaced from the environment (`extraEnv`).",
       },

@@ -1,4 +1,4 @@
-// Values that both charts have: what everything is called, which image runs, and what is said of the pods.
+// Values of both charts: names, the image, and settings of the pods.
 
 import { count, flag, group, list, map, text, words } from "./vocabulary.mjs";
 
@@ -9,7 +9,7 @@ export const naming = {
   commonLabels: map("Labels of all created objects, including pods."),
 };
 
-/** Helm hands these to a chart that another one depends on. */
+/** Helm passes these to a chart that another one depends on. */
 export const asDependency = {
   global: map("Values that Helm shares with parent charts. Unused."),
   enabled: flag("For parent charts that use it as a `condition`. Unused."),
@@ -66,7 +66,7 @@ export const podDisruptionBudget = (description) =>
     },
   });
 
-/** What is said of the pods and of the container, `program` in it. */
+/** Settings of the pods and of the container in which `program` runs. */
 export const pods = (program) => ({
   podSecurityContext: map("Security context of the pods. Default: not root."),
   securityContext: map("Security context of the container. Default: no capabilities and a read-only root."),

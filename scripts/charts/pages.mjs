@@ -1,12 +1,12 @@
-// What is generated of a chart, from the declaration of its values: the schema that Helm checks them by, the comments of
-// values.yaml, and the table of the README.
+// Generates the files of a chart from the declaration of its values: the schema by which Helm checks them, the comments of
+// values.yaml, and the table in the README.
 
 import { parse, parseDocument, visit } from "yaml";
 
-/** Columns of a comment in values.yaml. */
+/** Width of a comment in values.yaml, in columns. */
 const COMMENT_WIDTH = 100;
 
-/** The chart's three files, by their path. `read` gives a file as it is. */
+/** The chart's three files by path. `read` returns a file's current text. */
 export function chartPages(folder, schema, read) {
   const values = read(`${folder}/values.yaml`);
   return {
@@ -16,7 +16,7 @@ export function chartPages(folder, schema, read) {
   };
 }
 
-/** The defaults as they stand, each with its meaning above it. */
+/** The current defaults, each with a comment about its meaning. */
 function commentedValues(schema, values) {
   const document = parseDocument(values);
   visit(document, {
@@ -35,7 +35,7 @@ function commentedValues(schema, values) {
       const isTop = path.length === 1 && index > 0;
       pair.key.commentBefore = declared?.description === undefined ? undefined : wrap(declared.description);
       pair.key.spaceBefore = isTop;
-      // What is inside of an object that Kubernetes describes is Kubernetes' to explain.
+      // Objects that Kubernetes defines are not explained here.
       return declared?.properties === undefined ? visit.SKIP : undefined;
     },
   });
@@ -45,7 +45,7 @@ function commentedValues(schema, values) {
 }
 
 function wrap(description) {
-  // Links say where to read on, in the README; here their words are enough.
+  // In values.yaml, links are reduced to their text.
   const words = description.replaceAll(/\[([^\]]+)\]\([^)]+\)/g, "$1").split(" ");
   const lines = [""];
   for (const word of words) {
@@ -56,7 +56,7 @@ function wrap(description) {
   return lines.join("\n");
 }
 
-/** The README with its table of values made anew. */
+/** The README with a new table of values. */
 function readmeWithTable(readme, rows) {
   const table = ["| Value | Default | |", "|---|---|---|", ...rows].join("\n");
   const [start, end] = ["<!-- values:start -->", "<!-- values:end -->"];
@@ -64,12 +64,12 @@ function readmeWithTable(readme, rows) {
   return `${before}${start}\n${table}\n${end}${rest.split(end)[1] ?? "\n"}`;
 }
 
-/** Rows of the table; what is inside of `config` is in the reference. */
+/** Rows of the table; the contents of `config` are in the reference. */
 function listRows(schema, defaults, path = "") {
   return Object.entries(schema.properties ?? {}).flatMap(([name, value]) => {
     const full = path === "" ? name : `${path}.${name}`;
     const fallback = defaults?.[name];
-    // Values that are Helm's rather than the chart's have no default.
+    // Values of Helm itself have no default.
     if (fallback === undefined) return [];
     const isGroup = value.properties !== undefined && value.description === undefined;
     if (isGroup) return listRows(value, fallback, full);

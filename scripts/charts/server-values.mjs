@@ -1,4 +1,4 @@
-// The values of deploy/helm/piko, each with its meaning; the defaults are in its values.yaml. `config` is the server's own
+// The values of deploy/helm/piko with their meanings; the defaults are in its values.yaml. `config` is the server's own
 // declaration.
 
 import {
@@ -54,7 +54,7 @@ const service = (whose, warning) =>
     }),
   });
 
-/** JSON Schema of all values; `config` is that of the server's configuration. */
+/** JSON Schema of all values; `config` is the schema of the server's configuration. */
 export function serverValues(config) {
   return {
     $schema: "http://json-schema.org/draft-07/schema#",

@@ -1,4 +1,4 @@
-// The words that both charts' values are declared in: JSON Schema with a meaning for each value.
+// The functions that declare the values of both charts: JSON Schema with a meaning for each value.
 
 export const text = (description, more = {}) => ({ description, type: "string", ...more });
 export const flag = (description) => ({ description, type: "boolean" });

@@ -1,4 +1,4 @@
-// Agents whose own port is scraped (`server.enabled`): whether they serve, and how well their services are.
+// Agents whose own port is scraped (`server.enabled`): whether they serve, and the state of their services.
 
 import { percentiles, processPanels, quantile, rate, sumRate } from "./common.mjs";
 import { dashboard, graph, query, stacked, stat, variable } from "./panels.mjs";

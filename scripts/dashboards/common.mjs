@@ -1,4 +1,4 @@
-// Panels that nodes and agents have in common, and ways to write queries. `select` are matchers: `job=~"$job"`.
+// Panels that nodes and agents have in common, and helpers to write queries. `select` is a list of matchers: `job=~"$job"`.
 
 import { graph, query } from "./panels.mjs";
 
@@ -7,18 +7,18 @@ export const rate = (metric, select) => `rate(${metric}{${select}}[$__rate_inter
 
 export const sumRate = (by, metric, select) => `sum by (${by}) (${rate(metric, select)})`;
 
-/** A percentile of a histogram, 0 to 1. */
+/** A percentile of a histogram; `part` is 0 to 1. */
 export const quantile = (part, metric, select, by = "") =>
   `histogram_quantile(${part}, sum by (${by === "" ? "le" : `le, ${by}`}) (${rate(`${metric}_bucket`, select)}))`;
 
-/** Three percentiles of a histogram, beside each other. */
+/** Three percentiles of a histogram in one panel. */
 export const percentiles = (metric, select) => [
   query(quantile(0.5, metric, select), "p50"),
   query(quantile(0.9, metric, select), "p90"),
   query(quantile(0.99, metric, select), "p99"),
 ];
 
-/** What each process takes of its machine. */
+/** The resources that each process uses. */
 export const processPanels = (select) => [
   graph(
     "CPU",

@@ -1,11 +1,11 @@
-// The dashboards of deploy/grafana, by path.
+// The dashboards of deploy/grafana by path.
 
 import { agents } from "./agents.mjs";
 import { gossip } from "./gossip.mjs";
 import { node } from "./node.mjs";
 import { overview } from "./overview.mjs";
 
-/** `reasons`: the table of reasons why requests fail. */
+/** `reasons` is the table of reasons for failed requests. */
 export function dashboardFiles(reasons) {
   const ofClients = reasons.filter(({ side }) => side === "client").map(({ code }) => code);
   return Object.fromEntries(

@@ -1,4 +1,4 @@
-// What the nodes of a cluster know of each other, and what it costs.
+// What the nodes of a cluster know about each other, and what that costs.
 
 import { rate, sumRate } from "./common.mjs";
 import { dashboard, graph, query, variable } from "./panels.mjs";

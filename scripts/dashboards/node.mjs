@@ -1,4 +1,4 @@
-// All that a node says of itself but its gossip: requests, tunnels, limits, tokens, certificates, process.
+// Everything about a node except its gossip: requests, tunnels, limits, tokens, certificates, process.
 
 import { percentiles, processPanels, rate, sumRate } from "./common.mjs";
 import { dashboard, graph, query, stacked, variable } from "./panels.mjs";

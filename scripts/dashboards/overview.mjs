@@ -1,11 +1,11 @@
-// Whether clients are served: for all clusters, or the one that is chosen.
+// Whether clients are served, in all clusters or in the selected one.
 
 import { percentiles, quantile, rate, sumRate } from "./common.mjs";
 import { dashboard, graph, query, stacked, stat, variable } from "./panels.mjs";
 
 const SELECT = 'job=~"$job"';
 
-/** `clientReasons`: codes of the reasons that are the client's affair. */
+/** `clientReasons` are the codes of reasons that are the client's fault. */
 export function overview(clientReasons) {
   const failing = `${SELECT},reason!~"${clientReasons.join("|")}"`;
   return dashboard({

@@ -1,16 +1,16 @@
-// What a dashboard of Grafana is made of: rows of panels with queries, and the variables at its top. The result is what Grafana
-// itself exports, so that deploy/grafana can be imported by hand or provisioned.
+// The parts of a Grafana dashboard: rows of panels with queries, and variables at the top. The result has the format of
+// Grafana's own exports, so that deploy/grafana can be imported by hand or provisioned.
 
-/** Columns of a dashboard. */
+/** Width of a dashboard in columns. */
 const COLUMNS = 24;
 const PANEL_HEIGHT = 8;
 const STAT_HEIGHT = 4;
 const DATASOURCE = { type: "prometheus", uid: "${datasource}" };
 
-/** A query, and what its series are called: `{{instance}}`. */
+/** A query, and the legend of its series: `{{instance}}`. */
 export const query = (expr, legend) => ({ expr, legend });
 
-/** Series over time. `unit` is one of Grafana's: `reqps`, `s`, `bytes`. */
+/** A graph over time. `unit` is one of Grafana's units: `reqps`, `s`, `bytes`. */
 export const graph = (title, unit, queries, description = "") => ({
   type: "timeseries",
   title,
@@ -19,10 +19,10 @@ export const graph = (title, unit, queries, description = "") => ({
   description,
 });
 
-/** The same, one on top of the other: parts of a whole. */
+/** A graph whose series are stacked, for parts of a whole. */
 export const stacked = (...args) => ({ ...graph(...args), stack: true });
 
-/** One number as it is now. `steps` are colours by the value that they begin at. */
+/** The current value of one number. `steps` are colors with the value at which each begins. */
 export const stat = (title, unit, expr, steps = [["green", null]], description = "") => ({
   type: "stat",
   title,
@@ -32,10 +32,10 @@ export const stat = (title, unit, expr, steps = [["green", null]], description =
   steps,
 });
 
-/** A variable with the values that a label has; all of them by default. */
+/** A variable with the values of a label; all of them by default. */
 export const variable = (name, label, from) => ({ name, label, from });
 
-/** A dashboard: its rows are pairs of a title and panels. */
+/** A dashboard; its rows are pairs of a title and panels. */
 export function dashboard({ uid, title, description, variables, rows }) {
   const panels = [];
   let y = 0;
@@ -87,7 +87,7 @@ export function dashboard({ uid, title, description, variables, rows }) {
   };
 }
 
-/** Up to six numbers, or three graphs, beside each other. */
+/** Arranges up to six numbers, or three graphs, side by side. */
 function linesOf(members) {
   const lines = [];
   for (const panel of members) {

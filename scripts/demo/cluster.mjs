@@ -1,13 +1,12 @@
-// The demo's cluster: three nodes, each a process of its own, and a load balancer that sends connections to those that
-// say they are ready.
+// The demo's cluster: three nodes, each a process of its own, and a load balancer that forwards connections to nodes that are ready.
 
 import { HOST } from "./requests.mjs";
 
 const PREFERRED_PORTS = { proxy: 8000, upstream: 8001, admin: 8002 };
 const NAMES = ["node-1", "node-2", "node-3"];
-/** How often the balancer asks each node whether it is ready. */
+/** How often the balancer checks whether each node is ready. */
 const PROBE_MS = 100;
-/** How long a stopping node stays open, for the balancer to notice. */
+/** How long a stopping node keeps accepting connections while the balancer notices. */
 const DRAIN_DELAY = "500ms";
 
 export class DemoCluster {
@@ -15,13 +14,13 @@ export class DemoCluster {
   ports = {};
   #supervisor;
   #secret;
-  /** By name: the node's id, its addresses as it told them, and whether it said that it is ready. */
+  /** By name: the node's id and addresses, from its log, and whether it is ready. */
   #nodes = new Map();
   #balancers = [];
   #probes;
   #changed = new Set();
 
-  /** `secret`: path of the file with the secret that agents' tokens are made of. */
+  /** `secret` is the path of the file with the secret for agents' tokens. */
   constructor(supervisor, secret) {
     this.#supervisor = supervisor;
     this.#secret = secret;
@@ -31,7 +30,7 @@ export class DemoCluster {
     return NAMES;
   }
 
-  /** A node's port of a kind, such as `proxy`. */
+  /** A node's port of this kind, such as `proxy`. */
   port(name, kind) {
     return Number(this.#nodes.get(name)[kind].split(":").at(-1));
   }
@@ -50,9 +49,9 @@ export class DemoCluster {
     await this.untilWhole();
   }
 
-  /** Binds the balancer, at the usual ports where nobody has them. */
+  /** Binds the balancer, on the usual ports if they are free. */
   async startBalancer() {
-    // Built by now.
+    // The build has finished by now.
     const { TcpBalancer } = await import("../../packages/piko/dist/local-cluster/tcp-balancer.js");
     for (const [kind, preferred] of Object.entries(PREFERRED_PORTS)) {
       const balancer = new TcpBalancer({
@@ -79,7 +78,7 @@ export class DemoCluster {
     }
   }
 
-  /** Resolves when all nodes are ready and each of them sees all of them. */
+  /** Resolves when all nodes are ready and each sees all of them as active. */
   async untilWhole() {
     await this.untilReady();
     for (const node of this.#nodes.values()) {
@@ -99,7 +98,7 @@ export class DemoCluster {
       ready: "server started",
       start: () => this.#args(name),
       watch: (program) => {
-        // Until it says where it is now.
+        // Forget the old addresses until it logs the new ones.
         this.#nodes.delete(name);
         program.onRecord((record) => {
           if (record.msg !== "server started") return;
@@ -115,7 +114,7 @@ export class DemoCluster {
     const others = [...this.#nodes].filter(([other]) => other !== name).map(([, { gossip }]) => gossip);
     return [
       "server",
-      // A new id each time: who comes back is another node.
+      // A new id for each run: a node that is started again is a new node.
       ...["--cluster.node-id-prefix", `${name}-`],
       ...ports.flatMap((port) => [`--${port}.bind-addr`, `${HOST}:0`]),
       ...(others.length === 0 ? [] : ["--cluster.join", others.join(",")]),
@@ -148,13 +147,13 @@ function parseAddress(text) {
   return { host, port: Number(port) };
 }
 
-/** How many nodes a node takes for active. */
+/** Number of nodes that a node sees as active. */
 async function activeNodes(admin) {
   try {
     const nodes = await (await fetch(`http://${admin}/status/cluster/nodes`)).json();
     return nodes.filter(({ status }) => status === "active").length;
   } catch {
-    // It is being replaced.
+    // The node is being replaced.
     return 0;
   }
 }

@@ -1,4 +1,4 @@
-// One program that the demo runs: its log is read as JSON and kept for the day that something goes wrong.
+// A program that the demo runs. Its log is read as JSON; the last lines are kept for error messages.
 
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
@@ -6,16 +6,16 @@ import { fileURLToPath } from "node:url";
 
 const piko = fileURLToPath(new URL("../../packages/piko/bin/piko.js", import.meta.url));
 const KEPT_LINES = 15;
-/** How long a program may take to say what is waited for. */
+/** Maximum time to wait for a log record. */
 const PATIENCE_MS = 20_000;
-/** How long a program may take to stop. */
+/** Maximum time for a program to stop. */
 const STOP_MS = 4_000;
 
 /** A `piko` command as a child process. */
 export class Program {
   /** Its last log lines. */
   lines = [];
-  /** Resolves to how it ended: an exit code, or the name of a signal. */
+  /** Resolves to how the program ended: an exit code, or the name of a signal. */
   ended;
   hasEnded = false;
   #child;
@@ -23,10 +23,10 @@ export class Program {
   #listeners = new Set();
   #stopping = false;
 
-  /** `onLine` is told each log line as text; `onEnd` how it ended, unless the demo has stopped it. */
+  /** `onLine` gets each log line as text. `onEnd` gets how the program ended, unless the demo stopped it. */
   constructor(name, args, { onLine, onEnd }) {
     this.#name = name;
-    // A process group of its own, or Ctrl-C would reach it twice: from the terminal and from us.
+    // In a process group of its own; otherwise Ctrl-C would reach it twice, from the terminal and from the demo.
     this.#child = spawn(process.execPath, [piko, ...args, "--log.format", "json"], {
       detached: process.platform !== "win32",
       stdio: ["ignore", "ignore", "pipe"],
@@ -52,12 +52,12 @@ export class Program {
     return this.#child.pid;
   }
 
-  /** Calls `listener` with every log record from here on. */
+  /** Calls `listener` with every log record from now on. */
   onRecord(listener) {
     this.#listeners.add(listener);
   }
 
-  /** Resolves to the first record from here on with this message. */
+  /** Resolves to the next record with this message. */
   async record(message) {
     let timer;
     const seen = new Promise((resolve, reject) => {
@@ -81,29 +81,29 @@ export class Program {
     return new Error(`${this.#name} ${what}; its last lines:\n${log}`);
   }
 
-  /** What somebody else could do to it as well. */
+  /** Sends a signal, as if from outside: its end is reported. */
   signal(signal) {
     this.#child.kill(signal);
   }
 
-  /** Stops it gracefully, and after a few seconds in any case. */
+  /** Stops the program gracefully; kills it after a few seconds. */
   async stop() {
     this.#stopping = true;
-    // As with Ctrl-C: no waiting for load balancers.
+    // Like Ctrl-C, this skips the wait for load balancers.
     this.#child.kill("SIGINT");
     const timer = setTimeout(() => this.#child.kill("SIGKILL"), STOP_MS);
     await this.ended;
     clearTimeout(timer);
   }
 
-  /** Ends it at once. */
+  /** Kills the program. */
   kill() {
     this.#stopping = true;
     this.#child.kill("SIGKILL");
   }
 }
 
-/** How a program ended, for people. */
+/** How a program ended, as readable text. */
 export function describeEnd(how) {
   return typeof how === "number" ? `exit code ${how}` : how;
 }

@@ -1,17 +1,17 @@
-// The demo's client: single requests to the endpoint, and a steady load that counts what fails.
+// The demo's client: single requests to the endpoint, and a steady load that counts failures.
 
 import { request as httpRequest } from "node:http";
 
 export const HOST = "127.0.0.1";
 export const ENDPOINT = "demo";
 
-/** How long a request may take. */
+/** Timeout of a request. */
 const REQUEST_MS = 10_000;
 const CLIENTS = 4;
-/** Pause of each client between its requests: the machine is somebody's laptop. */
+/** Pause of each client between its requests, because the machine may be someone's laptop. */
 const PAUSE_MS = 10;
 
-/** Sends a request to the endpoint over a connection of its own; `until` may end the reading of an endless body. */
+/** Sends a request to the endpoint on a connection of its own; `until` may end the reading of an endless body. */
 export function ask(port, path, { until = () => false } = {}) {
   return new Promise((resolve, reject) => {
     const startMs = performance.now();
@@ -40,9 +40,9 @@ export function ask(port, path, { until = () => false } = {}) {
   });
 }
 
-/** Clients that ask again and again. */
+/** Clients that keep sending requests. */
 export class Load {
-  /** Requests so far, those among them that got no answer or a wrong one, and those that were asked twice. */
+  /** Requests so far, those with no response or a wrong one, and those that were retried. */
   count = 0;
   failures = [];
   repeated = 0;
@@ -69,7 +69,7 @@ export class Load {
     }
   }
 
-  /** One GET. A connection that breaks under it is the network's way of saying "again", to browsers too. */
+  /** One GET. If its connection breaks, it is retried once, as a browser would do. */
   async #get(again = true) {
     try {
       const { status, body } = await ask(this.#port, "/hello");

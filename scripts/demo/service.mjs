@@ -1,5 +1,5 @@
-// The service that the demo exposes: a page for people, a JSON answer, an event stream and an echo. It listens on
-// loopback only and knows nothing of Piko.
+// The service that the demo exposes: a web page, a JSON response, an event stream and an echo. It listens only on loopback
+// and knows nothing about Piko.
 
 import { createServer } from "node:http";
 
@@ -46,7 +46,7 @@ function json(response, status, value) {
   response.writeHead(status, { "Content-Type": "application/json" }).end(`${JSON.stringify(value)}\n`);
 }
 
-/** One event a second, until the client goes away. */
+/** One event a second, until the client leaves. */
 function streamEvents(request, response) {
   response.writeHead(200, { "Content-Type": "text/event-stream", "Cache-Control": "no-store" });
   let count = 0;

@@ -1,28 +1,28 @@
-// Keeps the demo's programs running, as a service manager would: what ends is started again.
+// Keeps the demo's programs running, as a service manager would: a program that ends is started again.
 
 import { describeEnd, Program } from "./program.mjs";
 import { dim, note } from "./terminal.mjs";
 
-/** A program that fails this soon after its start won't get better by being started again. */
+/** A program that fails this soon after its start is not started again. */
 const STABLE_MS = 2_000;
 
 export class Supervisor {
-  /** Whether ends and returns are told. Not while the demo itself is their cause. */
+  /** Whether ends and restarts are reported; false while the demo itself causes them. */
   talks = true;
   #programs = new Map();
   #verbose;
   #onFailure;
   #ending = false;
 
-  /** `onFailure` is given the error of a program that can't be kept running. */
+  /** `onFailure` gets the error of a program that can't be kept running. */
   constructor({ verbose, onFailure }) {
     this.#verbose = verbose;
     this.#onFailure = onFailure;
   }
 
   /**
-   * Runs a program for good. `start` says with what arguments each run begins, `watch` is given every run before it says
-   * anything, and the promise resolves to the first run when it has said `ready`.
+   * Runs a program and restarts it whenever it ends. `start` returns the arguments of each run, and `watch` is called with
+   * each run before its first output. Resolves to the first run once it has logged `ready`.
    */
   async run(name, { start, ready, watch }) {
     const startMs = Date.now();
@@ -64,7 +64,7 @@ export class Supervisor {
   async #again(name, options, program, how, startMs) {
     if (this.#ending) return;
     const goneMs = Date.now();
-    // Killed ones had nothing wrong with them; others fail, or have been stopped in order.
+    // A killed program had no fault of its own, and one with code 0 was stopped; only others have failed.
     if (typeof how === "number" && how !== 0 && goneMs - startMs < STABLE_MS) {
       this.#onFailure(program.failure(`ended: ${describeEnd(how)}`));
       return;
@@ -75,7 +75,7 @@ export class Supervisor {
       const next = await this.run(name, options);
       if (talks) note(`${name} is back after ${Date.now() - goneMs} ms, as pid ${next.pid}.`);
     } catch (error) {
-      // One that has ended again, before it was ready, is started again all the same.
+      // If the program has ended again before it was ready, it is restarted as well.
       if (!this.#ending && !this.#programs.get(name).hasEnded) this.#onFailure(error);
     }
   }

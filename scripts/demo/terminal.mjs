@@ -1,16 +1,16 @@
-// How the demo talks to the person before the terminal.
+// The demo's output to the terminal.
 
 const colours = process.stdout.isTTY === true && process.env["NO_COLOR"] === undefined;
 const paint = (code) => (text) => (colours ? `\x1b[${code}m${text}\x1b[0m` : text);
 
 export const [bold, dim, green, yellow, red] = ["1", "2", "32", "33", "31"].map(paint);
 
-/** Something that happened by itself, or by the person's doing. */
+/** Reports something that happened by itself, or that the user did. */
 export function note(text) {
   console.log(`${yellow("!")} ${text}`);
 }
 
-/** A step that has worked. */
+/** Reports a step that succeeded. */
 export function done(name, text, startMs) {
   const took = startMs === undefined ? "" : ` ${dim(`(${Date.now() - startMs} ms)`)}`;
   console.log(`${green("✓")} ${bold(name.padEnd(10))}${text}${took}`);

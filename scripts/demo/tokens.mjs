@@ -1,4 +1,4 @@
-// The demo's key, and the tokens that are made of it: as `piko key create` and `piko token create` make them.
+// The demo's key and the tokens made with it, as by `piko key create` and `piko token create`.
 
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { Program } from "./program.mjs";
 
 export class DemoTokens {
-  /** Path of the file with the secret that the nodes and this have. */
+  /** Path of the file with the secret that the nodes share. */
   secret;
   #folder;
 
@@ -15,14 +15,14 @@ export class DemoTokens {
     this.secret = join(this.#folder, "secret");
   }
 
-  /** Makes the secret. */
+  /** Creates the secret. */
   async create() {
-    // Built by now.
+    // The build has finished by now.
     const { runKeyCreate } = await import("../../packages/piko/dist/token/create-key.js");
     runKeyCreate({ algorithm: "HS256", out: this.secret });
   }
 
-  /** Makes a token for one endpoint; resolves to the path of its file. */
+  /** Creates a token for one endpoint; resolves to the path of its file. */
   async add(endpoint) {
     const { createToken } = await import("../../packages/piko/dist/token/create-token.js");
     const { TOKEN_CREATE } = await import("../../packages/piko/dist/config/token.js");
@@ -38,7 +38,7 @@ export class DemoTokens {
   }
 }
 
-/** Runs an agent that isn't to be let in; resolves to what it was told. */
+/** Runs an agent that the server must refuse; resolves to the error that it got. */
 export async function refusal(args) {
   const program = new Program("refused agent", args, { onLine: () => {}, onEnd: () => {} });
   const how = await program.ended;

@@ -1,4 +1,4 @@
-// Connections that a measurement opens, byte by byte.
+// Connections that a measurement opens, with bytes written by hand.
 
 import { connect } from "node:net";
 import { once } from "node:events";
@@ -7,13 +7,13 @@ export const KIB = 1024;
 export const HOST = "Host: web.test\r\n";
 export const GET = `GET / HTTP/1.1\r\n${HOST}\r\n`;
 
-/** Loopback has many addresses: a share of an address is no limit here. */
+/** Spreads connections over loopback addresses, so that limits for each address don't apply. */
 function addressOf(/** @type {number} */ index) {
   return `127.0.${1 + (index % 200)}.1`;
 }
 
 /**
- * A connection that has sent its bytes; what comes back is thrown away, or not read at all.
+ * Opens a connection and sends bytes on it. What comes back is discarded, or not read at all.
  * @param {string} address
  * @param {number} index
  * @param {string | Buffer} bytes

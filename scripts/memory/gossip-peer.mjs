@@ -1,4 +1,4 @@
-// A node of the cluster that announces what it is told to, and is none: gossip alone, in this process.
+// A member of the cluster that isn't a real node: gossip alone, in this process, which announces whatever a load needs.
 
 import { systemClock } from "../../packages/tunnel/dist/index.js";
 import { Gossip } from "../../packages/piko/dist/gossip/gossip.js";
@@ -9,7 +9,7 @@ import { UdpTcpTransport } from "../../packages/piko/dist/gossip/transport/udp-t
 /** @type {WeakMap<Node, Promise<Gossip>>} */
 const peers = new WeakMap();
 
-/** The one that a node has joined. @param {Node} node */
+/** The peer that a node has as its member. @param {Node} node */
 export function announcer(node) {
   let peer = peers.get(node);
   if (peer === undefined) {

@@ -1,5 +1,5 @@
-// What a stranger can have a program hold, one kind a load. Each opens so many of one thing and returns when the node has
-// what was sent to it.
+// Everything that a stranger can make a program hold, one kind for each load. `open` opens one thing and returns once the
+// node has what was sent to it.
 
 import { once } from "node:events";
 import { listen } from "../../packages/client/dist/index.js";
@@ -14,17 +14,17 @@ const AT_ONCE = 50;
  * @typedef {import("./program.mjs").Program} Program
  * @typedef {object} Load
  * @property {string} name
- * @property {string} limit what bounds how many there are, or how much each may be
+ * @property {string} limit the limit on their number or size
  * @property {number} count
  * @property {readonly string[]} [flags]
- * @property {boolean} [uncounted] no metric says how many there are, or they end
- * @property {string} [budget] the node's metric of what it counts; bytes that wait in its proxy port by default
+ * @property {boolean} [uncounted] no metric counts them, or they end by themselves
+ * @property {string} [budget] the node's metric of the bytes that it counts; by default those buffered by its proxy port
  * @property {(node: Node) => Promise<unknown>} [prepare]
- * @property {(node: Node) => Promise<Program>} [program] whose memory is measured; the node's own by default
+ * @property {(node: Node) => Promise<Program>} [program] the program whose memory is measured; the node by default
  * @property {(node: Node, index: number, program: Program) => unknown} open
  */
 
-/** A node that waits for its peers as long as the measurement takes. */
+/** Settings of a node that waits for its peers as long as the measurement takes. */
 export const PATIENT = [
   "--proxy.http.read-header-timeout=10m",
   "--proxy.http.read-timeout=10m",
@@ -33,14 +33,14 @@ export const PATIENT = [
   "--upstream.limits.read-header-timeout=10m",
 ];
 const CHUNKED = `POST / HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n`;
-/** A yamux ping in a WebSocket frame under the mask key 0. */
+/** Yamux pings, each in a WebSocket frame with a mask of 0. */
 const PINGS = Buffer.concat(
   Array.from({ length: 5_000 }, () =>
     Buffer.from([0x82, 0x8c, 0, 0, 0, 0, 0, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1]),
   ),
 );
 
-/** The beginning of a request to join: its type and version, and of a string of 16 MB what is sent in one go. */
+/** The beginning of a join request: type, version, and the part of a 16 MB string that is sent at once. */
 const PART_OF_JOIN = Buffer.concat([
   Buffer.from([3, 0, 0xdb, 0, 0xff, 0xff, 0xff]),
   Buffer.alloc(240 * KIB, "x"),
@@ -267,7 +267,7 @@ export const LOADS = [
   },
 ];
 
-/** Opens `count` of a load from number `from` on, some at a time. */
+/** Opens `count` instances of a load, starting with number `from`, some at a time. */
 export async function openAll(
   /** @type {Load} */ load,
   /** @type {Node} */ node,

@@ -1,11 +1,11 @@
-// The node of a measurement: where its ports are, and what it counts.
+// The node of a measurement: its ports, and its metrics.
 
 import { Program } from "./program.mjs";
 
 const PORTS = ["proxy", "upstream", "admin", "cluster.gossip"].map(
   (each) => `--${each}.bind-addr=127.0.0.1:0`,
 );
-/** Two looks in a row that differ by less are the end of the work. */
+/** Two successive readings that differ by less show that the program has come to rest. */
 const STEADY_BYTES = 512 * 1024;
 const LOOK_MS = 500;
 const PATIENCE_LOOKS = 120;
@@ -43,10 +43,11 @@ export class Node {
   }
 
   /**
-   * What a program holds when it has nothing more to do, and the node has so many connections `open`, or has let go of some.
+   * What a program holds once it has come to rest and the node has at least `open` connections. After a number of readings
+   * it returns the last one anyway.
    * @param {Program} program
    * @param {number} open
-   * @param {string} budget the node's metric of what it counts
+   * @param {string} budget the node's metric of the bytes that it counts
    * @returns {Promise<Reading>}
    */
   async reading(program, open, budget) {
@@ -63,7 +64,7 @@ export class Node {
     }
   }
 
-  /** Connections on its ports; the one that asks for this is among them. */
+  /** Connections on its ports, including the one that reads the metrics. */
   async #open() {
     const counts = await Promise.all(OPEN.map((name) => this.#metric(name)));
     return counts.reduce((sum, count) => sum + count, 0);

@@ -1,9 +1,8 @@
-// Loaded into a program by `--import` for `npm run memory`: on SIGUSR2 it collects garbage and tells its parent what
-// memory is in use.
+// Loaded into a program by `--import` for `npm run memory`: on SIGUSR2 it collects garbage and sends its memory usage to its parent.
 
 process.on("SIGUSR2", () => {
   globalThis.gc?.();
-  // Finalizers run a turn later and free what the next collection then sees.
+  // Finalizers run a turn later, and what they release is freed by the next collection.
   setTimeout(() => {
     globalThis.gc?.();
     process.send?.(process.memoryUsage());

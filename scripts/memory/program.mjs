@@ -1,4 +1,4 @@
-// One of our programs in a process of its own, which can be asked what memory it holds.
+// One of our programs in a process of its own, which reports its memory on request.
 
 import { fork } from "node:child_process";
 import { createInterface } from "node:readline";
@@ -15,7 +15,7 @@ process.on("exit", () => {
 
 export class Program {
   #child;
-  /** Its log line that says it is ready. @type {Record<string, string>} */
+  /** The log record that shows that it is ready. @type {Record<string, string>} */
   record;
 
   /**
@@ -29,7 +29,7 @@ export class Program {
 
   /**
    * @param {readonly string[]} args
-   * @param {string} message what it logs when it is ready
+   * @param {string} message message of the log record that shows that it is ready
    */
   static async start(args, message) {
     const child = fork(PIKO, [...args, "--log.format=json"], {
@@ -41,7 +41,7 @@ export class Program {
     const record = await new Promise((resolve, reject) => {
       child.once("exit", (code) => reject(new Error(`piko ${args[0]} ended with ${code}`)));
       lines.on("line", (line) => {
-        // What a command says to people comes in front of its log.
+        // A command's messages for people come before its log.
         if (line.startsWith("{") && JSON.parse(line).msg === message) resolve(JSON.parse(line));
       });
     });

@@ -1,4 +1,4 @@
-// What stands behind endpoint `web` in a measurement: programs of the SDK, and services behind an agent of ours.
+// The services of endpoint `web` in a measurement: programs with the SDK, and services behind an agent of ours.
 
 import { once } from "node:events";
 import { createServer } from "node:net";
@@ -8,7 +8,7 @@ import { Program } from "./program.mjs";
 
 /** @typedef {import("./node.mjs").Node} Node */
 
-/** A service that takes requests and says nothing. */
+/** A service that accepts requests and never answers. */
 export async function silentService(/** @type {Node} */ node) {
   const listener = await listen("web", { url: `http://${node.upstream}` });
   listener.on("connection", (stream) => {
@@ -18,7 +18,7 @@ export async function silentService(/** @type {Node} */ node) {
   return listener;
 }
 
-/** A service that answers without end, as fast as it is taken. */
+/** A service with an endless response, sent as fast as it is accepted. */
 export async function endlessService(/** @type {Node} */ node) {
   const listener = await listen("web", { url: `http://${node.upstream}` });
   const block = Buffer.alloc(64 * KIB, "x");
@@ -35,7 +35,7 @@ export async function endlessService(/** @type {Node} */ node) {
   return listener;
 }
 
-/** An agent that accepts streams and reads nothing of them. */
+/** An agent that accepts streams and doesn't read them. */
 export async function deafService(/** @type {Node} */ node) {
   const listener = await listen("web", { url: `http://${node.upstream}` });
   listener.on("connection", (stream) => {
@@ -46,7 +46,7 @@ export async function deafService(/** @type {Node} */ node) {
 }
 
 /**
- * An agent of ours, and the service behind it.
+ * An agent of ours, and its service.
  * @param {Node} node
  * @param {"http" | "tcp"} mode
  * @param {(socket: import("node:net").Socket) => void} [onConnection] what the service does; nothing by default
@@ -63,7 +63,7 @@ export async function agentOf(node, mode, onConnection = (socket) => void socket
   return Program.start([...args, ...(mode === "http" ? ["--timeout=10m"] : [])], "connected");
 }
 
-/** A forwarder to it. @param {Node} node */
+/** A forwarder to endpoint `web`. @param {Node} node */
 export function forwarderOf(node) {
   return Program.start(
     ["forward", "tcp", "127.0.0.1:0", "web", `--connect.url=http://${node.proxy}`],

@@ -1,10 +1,10 @@
-// A TCP load balancer before the nodes, as agents with several tunnels need it: each connection goes to any node.
+// A TCP load balancer in front of the nodes, which agents with several tunnels need: each connection goes to any node.
 
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 
 /**
- * Starts one; the URL to connect to.
+ * Starts a balancer; returns the URL to connect to.
  * @param {readonly string[]} urls
  */
 export async function startBalancer(urls) {

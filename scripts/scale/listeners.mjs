@@ -1,12 +1,12 @@
-// One of the processes that hold the tunnels of `npm run scale`: opens listeners by the SDK, replaces some of them all the
-// time, and knows which ones there are. Told what to do by messages of scale.mjs.
+// One of the processes that hold the tunnels of `npm run scale`: opens listeners with the SDK, keeps replacing some of them,
+// and knows which ones exist. Controlled by messages from scale.mjs.
 
 import { once } from "node:events";
 import { listen } from "../../packages/client/dist/index.js";
 import { startBalancer } from "./balancer.mjs";
 
 const OPENING = 32;
-/** What it takes until a listener has all its tunnels: some tries of the balancer, on a machine that has other work. */
+/** Maximum time until a listener has all its tunnels: several attempts through the balancer, on a busy machine. */
 const WHOLE_MS = 60_000;
 
 /** @typedef {{ prefix: string, urls: readonly string[], tunnels: number, count: number }} Task */
@@ -23,7 +23,7 @@ let lastChangeMs = 0;
 /** @type {Promise<string> | undefined} */
 let balancer;
 
-/** One tunnel goes to the nodes in turn; several find their nodes behind a balancer. */
+/** Listeners with one tunnel are spread over the nodes; those with several find their nodes behind a balancer. */
 async function urlFor(/** @type {number} */ number, /** @type {Task} */ { tunnels, urls }) {
   return tunnels === 1 ? urls[number % urls.length] : (balancer ??= startBalancer(urls));
 }
@@ -59,7 +59,7 @@ async function openMany(/** @type {Task} */ task) {
   await Promise.all(Array.from({ length: OPENING }, work));
 }
 
-/** Removes one listener and adds another. */
+/** Replaces one listener by another. */
 async function replaceOne(/** @type {Task} */ task) {
   const [old] = open.splice(Math.floor(Math.random() * open.length), 1);
   await Promise.all([old?.close({ graceMs: 0 }), openOne(task)]);
@@ -71,7 +71,7 @@ function churn(/** @type {Task} */ task) {
   const startMs = performance.now();
   let begun = 0;
   timer = setInterval(() => {
-    // Those that a late timer owes are made up for, but no more than can be under way at a time.
+    // Makes up for a late timer, but limits the number of changes in progress at a time.
     const due = ((performance.now() - startMs) / 1_000) * task.count;
     while (begun < due && changing.size < 2 * task.count + 16) {
       begun++;

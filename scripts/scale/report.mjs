@@ -1,5 +1,5 @@
-// What `npm run scale` says of its nodes: what they have warned of, and, when tables aren't right in time, who lacks what and
-// what the nodes have counted.
+// What `npm run scale` reports about its nodes: their warnings and, if tables aren't correct in time, who lacks what, and
+// the nodes' counters.
 
 /** @typedef {{ id: string, admin: string, complaints: ReadonlyMap<string, number> }} Node */
 
@@ -12,7 +12,7 @@ async function readJson(/** @type {string} */ url) {
 }
 
 /**
- * Versions of nodes as other nodes have them, where they aren't the newest ones.
+ * Versions of nodes, as known to other nodes, that aren't the newest.
  * @param {readonly Node[]} nodes
  */
 export async function findBehind(nodes) {
@@ -30,7 +30,7 @@ export async function findBehind(nodes) {
 }
 
 /**
- * Prints all that may tell why tables aren't right.
+ * Prints everything that may explain why tables aren't correct.
  * @param {readonly Node[]} nodes
  */
 export async function explain(nodes) {
@@ -57,7 +57,7 @@ export async function explain(nodes) {
 }
 
 /**
- * What the nodes have logged as warnings and errors, and how often.
+ * The nodes' warnings and errors, with the number of times that each was logged.
  * @param {readonly Node[]} nodes
  */
 export function describeComplaints(nodes) {

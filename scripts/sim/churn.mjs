@@ -1,5 +1,5 @@
-// A simulated cluster whose listeners come and go: what gossip costs meanwhile, who is taken for dead, and how long after the
-// last change every table is right. `npm run scale` does the same with real nodes.
+// A simulated cluster whose listeners come and go: what gossip costs meanwhile, which nodes are wrongly seen as dead, and
+// how long after the last change every table is correct. `npm run scale` does the same with real nodes.
 
 import {
   EVERYBODY,
@@ -13,11 +13,11 @@ const STEP_MS = 10;
 const OPENING_S = 20;
 const IDLE_MS = 5_000;
 const ENOUGH_PROCESSORS = 2;
-/** Every table is right this long after the last change, if there has been enough CPU. */
+/** Every table must be correct this long after the last change, if there was enough CPU. */
 const RIGHT_MS = 2_000;
 const GIVE_UP_MS = 60_000;
 
-/** Runs one; whether nobody was taken for dead and all tables were right in time. */
+/** Runs one simulation; returns whether no node was wrongly seen as dead and all tables were correct in time. */
 export function runChurn({ nodes, endpoints, tunnels, churn, seconds, processors, keys, seed }) {
   const random = new SeededRandom(seed);
   let falseDeaths = 0;
@@ -51,7 +51,7 @@ export function runChurn({ nodes, endpoints, tunnels, churn, seconds, processors
     const [{ key, at }] = open.splice(random.int(0, open.length - 1), 1);
     for (const life of at) cluster.delete(life, key);
   };
-  /** Runs for some time, with so many calls a second, and prints what it cost. */
+  /** Runs a phase, with `perSecond` calls of `act` a second, and prints what it cost. */
   const phase = (what, ms, perSecond = 0, act = () => {}) => {
     const [bytes, exchanges, deaths] = [bytesOf(counted), cluster.network.exchanges, falseDeaths];
     let due = 0;

@@ -1,4 +1,4 @@
-// Nodes for the simulations of `npm run sim`: the gossip of the server, and nothing else of it.
+// Nodes for the simulations of `npm run sim`: the server's gossip, and nothing else.
 
 import { Gossip } from "../../packages/piko/dist/gossip/gossip.js";
 import { Drops } from "../../packages/piko/dist/gossip/protocol/drops.js";
@@ -9,7 +9,7 @@ import { SealedTransport } from "../../packages/piko/dist/gossip/sealed/sealed-t
 const SILENT = { debug: () => {}, info: () => {}, warn: () => {} };
 const KEY = createGossipKey(Buffer.alloc(32, 1));
 
-/** The transport of a node that encrypts. */
+/** The encrypting transport of a node. */
 function seal(transport, clock, random) {
   return new SealedTransport({
     transport,
@@ -24,8 +24,9 @@ function seal(transport, clock, random) {
 }
 
 /**
- * Creates the nodes of a simulated cluster. `keys`: their gossip is encrypted; `machine`: where they run, made with the first
- * one's clock, if they don't have all the CPU that they need; `onStarted` gets what counts.
+ * Returns a function that creates the nodes of a simulated cluster. `keys`: whether gossip is encrypted. `machine`: creates
+ * the machine that they share, from the first node's clock; by default they have all the CPU that they need. `onStarted`
+ * gets each node's counters.
  */
 export function nodeFactory({ keys, machine, onStarted }) {
   return ({ nodeId, addr, transport, clock, random, watch, resolve }) => {

@@ -1,8 +1,8 @@
-// A client of bare sockets that costs little beside what it tests: it sends bytes and knows where an answer ends.
+// A client on bare sockets that costs little compared with what it tests: it sends bytes and knows where a response ends.
 
 import { connect } from "node:net";
 
-/** Bodies beyond this are counted, not kept. */
+/** Longer bodies are counted, not kept. */
 const MAX_KEPT = 65_536;
 
 /**
@@ -13,19 +13,19 @@ const MAX_KEPT = 65_536;
  */
 
 export class Client {
-  /** The connection is gone, or the server has ended it or has said that it will. */
+  /** Whether the connection is closed, or the server has ended it or announced that it will. */
   ended = false;
   /** @type {Promise<void>} */
   end;
   #socket;
   #buffer = Buffer.alloc(0);
-  /** Bytes of a long body that are still to come, and the answer that they belong to. */
+  /** Remaining bytes of a long body, and the response that they belong to. */
   #left = 0;
   /** @type {Answer | undefined} */
   #long;
   /** @type {{ method: string, resolve: (answer: Answer | undefined) => void }[]} */
   #waiting = [];
-  /** Looks whether the bytes that are waited for are there, where there is no HTTP. @type {(() => void) | undefined} */
+  /** Checks whether the expected raw bytes have arrived; set while HTTP isn't spoken. @type {(() => void) | undefined} */
   #raw;
 
   /** @param {import("node:net").Socket} socket */
@@ -60,7 +60,7 @@ export class Client {
   }
 
   /**
-   * Sends a request and waits for its answer; undefined if the connection ends first. Interim answers are passed over.
+   * Sends a request and waits for its response; undefined if the connection ends first. Interim responses are skipped.
    * @param {string} request
    * @param {string} [method]
    * @returns {Promise<Answer | undefined>}
@@ -77,7 +77,7 @@ export class Client {
   }
 
   /**
-   * Behind a 101, or where there is no HTTP: waits for so many bytes; for fewer if the connection ends.
+   * After a 101, or without HTTP: waits for `count` bytes, or fewer if the connection ends.
    * @param {number} count
    * @returns {Promise<string>}
    */
@@ -96,7 +96,7 @@ export class Client {
   }
 
   /**
-   * Sends bytes and waits for as many.
+   * Sends bytes and waits for the same number of bytes.
    * @param {string} text
    */
   exchange(text) {
@@ -104,7 +104,7 @@ export class Client {
     return this.read(text.length);
   }
 
-  /** Waits until the first bytes of an answer are there, or the end. */
+  /** Waits for the first bytes of a response, or for the end. */
   firstBytes() {
     return new Promise((resolve) => {
       this.#socket.once("data", resolve);

@@ -1,5 +1,5 @@
-// What a process holds, by its own metrics: memory, handles, timers. Read between the rounds of a soak, when nothing is
-// under way, so that what is left is what was kept.
+// What a process holds, from its own metrics: memory, handles, timers. Read between the rounds of a soak, when nothing is in
+// progress, so that anything left is a leak or a cache.
 
 /**
  * @typedef {object} Sample
@@ -31,7 +31,7 @@ async function readSample(address) {
 }
 
 /**
- * Waits until the handles have stopped falling, then reads.
+ * Waits until the number of handles stops falling, then reads.
  * @param {string} address
  * @returns {Promise<Sample>}
  */
@@ -47,15 +47,15 @@ export async function readQuietSample(address) {
   return last;
 }
 
-/** Memory may rise by this much from the middle of a soak to its end. */
+/** Memory may grow by this factor from the middle of a soak to its end. */
 const MEMORY_FACTOR = 1.1;
 const MEMORY_SLACK_MB = 12;
 
 /**
- * What has grown since the warm-up (the first quarter); an empty list if nothing has.
+ * What has grown since the warm-up (the first quarter); empty if nothing has.
  * @param {string} name
  * @param {Sample[]} samples
- * @param {number} handleSlack kept connections that may be more or fewer
+ * @param {number} handleSlack number of persistent connections that may vary
  */
 export function findGrowth(name, samples, handleSlack) {
   const quarter = Math.max(1, Math.floor(samples.length / 4));

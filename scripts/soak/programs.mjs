@@ -1,4 +1,4 @@
-// The real programs of a soak: server, agents, service. Their logs are written as always and thrown away.
+// The real programs of a soak: server, agents, service. Their logs are written as usual and discarded.
 
 import { fork, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 
 const PIKO = fileURLToPath(new URL("../../packages/piko/bin/piko.js", import.meta.url));
 const SERVICE = fileURLToPath(new URL("service.mjs", import.meta.url));
-/** Long, because a soak may have to share its machine and come last. */
+/** Long, because a soak may share its machine with others. */
 const PATIENCE_MS = 120_000;
 
 /** @type {Set<import("node:child_process").ChildProcess>} */
@@ -24,7 +24,8 @@ function track(child) {
 /** @typedef {{ pid: number | undefined, record: (message: string) => Record<string, string>, end: (signal?: NodeJS.Signals) => Promise<void> }} Running */
 
 /**
- * Starts `piko` and waits for the log record with this message; `record` gives that and earlier ones, `onLine` later ones.
+ * Starts `piko` and waits for the log record with this message. `record` returns that record and earlier ones; `onLine` gets
+ * later ones.
  * @param {string[]} args
  * @param {string} message
  * @param {(line: string) => void} [onLine]

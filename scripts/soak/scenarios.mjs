@@ -1,5 +1,5 @@
-// What the clients of a soak do, and how often. A scenario does its requests, throws when an answer is wrong, and returns
-// how many requests it made.
+// The scenarios of a soak, and how often each runs. A scenario sends its requests, throws if a response is wrong, and
+// returns the number of its requests.
 
 import { Client } from "./client.mjs";
 
@@ -12,13 +12,13 @@ const LARGE_FIELD = `X: ${"x".repeat(10_000)}\r\n`;
  * @typedef {object} Worker
  * @property {number} port of the proxy
  * @property {number} forwardPort of `piko forward tcp`
- * @property {() => Promise<Client>} client its kept connection, opened anew when it has ended
+ * @property {() => Promise<Client>} client its persistent connection, reopened if it has ended
  */
 
 /** @typedef {(worker: Worker) => Promise<number>} Scenario */
 
 /**
- * One request on the kept connection.
+ * One request on the persistent connection.
  * @param {string} text
  * @param {number} status
  * @param {string} [method]
@@ -33,7 +33,7 @@ const kept =
   };
 
 /**
- * Something on a connection of its own.
+ * An action on a connection of its own.
  * @param {(client: Client) => Promise<void>} act
  * @returns {Scenario}
  */
@@ -48,7 +48,7 @@ const apart = (act) => async (worker) => {
 };
 
 /**
- * A request whose answer ends the connection.
+ * A request whose response ends the connection.
  * @param {string} text
  * @param {number} status
  */
@@ -74,7 +74,7 @@ const get = (/** @type {string} */ path) => `GET ${path} HTTP/1.1\r\n${HOST}\r\n
 const chunk = `${BODY.length.toString(16)}\r\n${BODY}\r\n`;
 
 /**
- * Upgrades to a WebSocket and has a message echoed. The mask key is 0, which leaves the payload readable here.
+ * Upgrades to a WebSocket and has a message echoed. The mask is 0, which leaves the payload readable.
  * @param {string} path
  * @param {string} host
  */
@@ -87,7 +87,7 @@ const webSocket = (path, host) =>
     const masked = String.fromCharCode(0x80 | BODY.length);
     client.send(`\x82${masked}\0\0\0\0${BODY}`);
     let message = "";
-    // TCP has no messages: what a TCP service echoes may come in several.
+    // TCP has no messages: the echo of a TCP service may arrive in several.
     while (message.length < BODY.length) {
       const [opcode = 0, length = 0] = Buffer.from(await client.read(2), "latin1");
       if (opcode !== 0x82 || length > BODY.length) throw new Error(`${path}: frame ${opcode}, ${length}`);
@@ -215,7 +215,7 @@ export const SCENARIOS = [
   ["forwarded TCP", 5, forwarded(BODY)],
   ["1 MB of forwarded TCP", 1, forwarded(LARGE_BODY)],
   [
-    // Its agent comes and goes: a request of it may fail, but must be answered.
+    // Its agent comes and goes: a request may fail, but must be answered.
     "churning endpoint",
     10,
     apart(async (client) => {

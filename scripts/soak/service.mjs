@@ -1,5 +1,5 @@
-// The service behind the tunnel of a soak, as a process of its own: every path is a kind of behaviour that scenarios.mjs
-// asks for; and a TCP echo. Sends the ports of both to its parent when they listen.
+// The service of a soak, in a process of its own: a path for each behavior that scenarios.mjs needs, and a TCP echo. Sends
+// both ports to its parent once they are open.
 
 import { once } from "node:events";
 import { createServer } from "node:http";
