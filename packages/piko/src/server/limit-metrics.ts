@@ -1,4 +1,4 @@
-// Metrics of a node's limits: how often each was reached, and the current value of what it limits.
+// Metrics of a node's limits: how often each was reached, and the current use.
 
 import type { Clock } from "@piko/tunnel";
 import type { ByteBudget } from "../net/byte-budget.js";

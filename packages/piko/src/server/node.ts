@@ -260,7 +260,7 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
     randomBytes,
     onEndpoint: (endpointId) => waits.onFound(endpointId),
     onEndpointLost: (endpointId) => waits.onLost(endpointId),
-    // Never called before the cluster is started, when `upstream` exists.
+    // Isn't called before the cluster is started; `upstream` exists by then.
     onNode: () => upstream.onNodeJoined(),
   });
   const metrics = new Metrics();

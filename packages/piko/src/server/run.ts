@@ -84,7 +84,7 @@ export async function runServer(options: RunServerOptions): Promise<void> {
   watch?.close();
   const name = signalName?.() ?? "";
   log.info("starting shutdown", { signal: name });
-  // Ctrl-C and closing the terminal should end it soon: without waits, but requests in progress still finish.
+  // Ctrl-C, or closing the terminal, stops the node without delays; requests in progress still finish.
   const hurry = name === "SIGINT" || name === "SIGHUP";
   await node.stop({
     delayMs: hurry ? 0 : config.drainDelayMs,

@@ -27,7 +27,7 @@ export class TenantReload {
   readonly #file: WatchedFile;
   #tenants: readonly TenantConfig[];
   #others: unknown;
-  /** The latest change: each waits for the one before. */
+  /** The last change: changes are applied one after another. */
   #last: Promise<void> = Promise.resolve();
 
   /** @throws Error if the file can't be read. */
@@ -48,7 +48,7 @@ export class TenantReload {
     });
   }
 
-  /** Takes over a configuration that was read elsewhere: applies its tenants; the rest is in force. Rejects if they can't be. */
+  /** Takes over a configuration that was read elsewhere: applies its tenants, remembers the rest. Rejects if it can't. */
   take(config: ServerConfig): Promise<void> {
     const taken = this.#last.then(() => this.#takeTenants(config));
     this.#last = taken.catch(() => {});

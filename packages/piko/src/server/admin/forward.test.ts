@@ -190,7 +190,7 @@ describe("a request with ?forward=", () => {
     "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
     "HTTP/1.1 599 X\r\n__proto__: x\r\nconstructor: y\r\nContent-Length: 0\r\n\r\n",
     "HTTP/1.1 103 Early\r\nA: b\r\n\r\nHTTP/1.1 599 X\r\nA: \u00ff\r\nContent-Length: 0\r\n\r\n",
-  ])("passes %j on", async (bytes) => {
+  ])("passes on %j", async (bytes) => {
     const a = await startNode("a");
     learn(a, "b", await startCanned(bytes));
     expect((await ask(a, "/who?forward=b")).body).toBe("");

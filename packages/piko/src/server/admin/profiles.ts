@@ -12,7 +12,7 @@ const MAX_SECONDS = 300;
 const CPU_INTERVAL_US = 1_000;
 /** Average number of bytes per sample of the heap: V8's default. */
 const HEAP_INTERVAL_BYTES = 32_768;
-/** Interval of the spaces that are sent before the JSON, so that proxies don't close the idle connection. */
+/** Interval of spaces before the JSON: they mean nothing there, and keep the connection from being closed as idle. */
 const SIGN_OF_LIFE_MS = 5_000;
 
 export class Profiles {

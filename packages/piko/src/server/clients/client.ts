@@ -1,4 +1,4 @@
-// The interface of a client's connection, of any protocol, to the port.
+// A client's connection, of any protocol, as the proxy port sees it.
 
 import type { ByteSocket } from "@piko/tunnel";
 import type { HttpError } from "../../http/errors.js";

@@ -40,7 +40,7 @@ export class Announcements {
     this.#announce(endpointId);
   }
 
-  /** The node is stopping: withdraws endpoints that another node which isn't stopping has too. */
+  /** The node is stopping: withdraws the plain keys of endpoints for which another node is healthy. */
   drain(): void {
     this.#draining = true;
     this.onOthersChanged();

@@ -55,7 +55,7 @@ describe("the choice of a node", () => {
     expect(shares(table, "e", 50)).toEqual({ failed: 50 });
   });
 
-  it("falls on a doubtful node only if no other is healthy or draining, and on a node that just failed after it", () => {
+  it("falls on a doubtful node only if no other is healthy or draining, and on a node that just failed even later", () => {
     const { table } = create();
     add(table, "draining", { e: 1 });
     add(table, "doubtful", { e: 50, other: 50 });

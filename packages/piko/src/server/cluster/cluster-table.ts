@@ -191,7 +191,7 @@ export class ClusterTable {
     if (node !== undefined) node.draining = draining;
   }
 
-  /** Sets the secret by which the node recognises hops; undefined if it was withdrawn. */
+  /** Sets the secret by which the node recognizes hops; undefined if it was withdrawn. */
   setHopSecret(id: string, secret: Buffer | undefined): void {
     const node = this.#nodes.get(id);
     if (node !== undefined) node.hopSecret = secret;

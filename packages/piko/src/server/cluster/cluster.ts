@@ -79,7 +79,7 @@ export class Cluster {
   readonly table: ClusterTable;
   readonly gossip: Gossip;
   readonly gossipAddr: HostPort;
-  /** Identifies requests of other nodes; undefined unless gossip encryption is required, since others could learn it then. */
+  /** Identifies requests of other nodes. Undefined unless gossip encryption is required: it would not stay secret. */
   readonly hopSecret: Buffer | undefined;
   /** Counts of gossip messages that were dropped unread. */
   readonly drops: Drops;

@@ -204,7 +204,7 @@ describe("what other nodes announce", () => {
   });
 });
 
-describe("a node's life", () => {
+describe("a node", () => {
   it("hides its endpoints while it can't be reached, then shows them again", () => {
     const { table, told, upsert, unreachable, reachable } = withNode();
     upsert("a", "endpoint:web", "1");
@@ -215,7 +215,7 @@ describe("a node's life", () => {
     expect(told).toEqual(["+web", "-web", "+web"]);
   });
 
-  it("ends when it leaves, even if something answers under its id", () => {
+  it("is gone once it has left, even if something answers under its id", () => {
     const { table, told, upsert, leave, reachable } = withNode();
     upsert("a", "endpoint:web", "1");
     leave("a");

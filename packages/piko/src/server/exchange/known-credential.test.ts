@@ -16,7 +16,7 @@ function head(credential: string, before = 0): RequestHead {
 }
 
 describe("a connection's last credential", () => {
-  it("is recognised at any offset and length", () => {
+  it("is recognized at any offset and length", () => {
     for (let length = 1; length < 40; length++) {
       const known = new KnownCredential();
       const text = "abcdefghij".repeat(4).slice(0, length);

@@ -149,7 +149,7 @@ export class ProxyContext implements ExchangeContext {
     }
   }
 
-  /** The reason for a connection that ended without being closed by its own code. */
+  /** Why a connection that wasn't closed on purpose has ended: the node ended, or the client is gone. */
   get gone(): Reason {
     return this.ended ? REASONS.shutdown : REASONS.client_gone;
   }

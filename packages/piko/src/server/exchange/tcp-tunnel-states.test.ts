@@ -186,7 +186,7 @@ const CASES = ROWS.flatMap(({ heard, ...row }) =>
 );
 
 it.each(CASES)(
-  "of a client ($client) and an agent ($agent), $state: when $event",
+  "a client ($client) and an agent ($agent), $state: when $event",
   ({ client, agent, state, event, expected }) => {
     const rig = join({ client, agent });
     for (const before of STATES[state] ?? []) EVENTS[before]?.(rig);

@@ -2,7 +2,7 @@
 
 import { hasHidden } from "../../base/visible-text.js";
 
-/** Maximum length of an endpoint id: longer than any host label, and fits into a gossip packet with room to spare. */
+/** Maximum length of an endpoint id. It allows any host label, and fits into a gossip packet with room to spare. */
 export const MAX_ENDPOINT_ID_BYTES = 255;
 
 /** Maximum bytes of UTF-8 for one UTF-16 code unit. */

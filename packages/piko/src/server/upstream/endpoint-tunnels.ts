@@ -71,7 +71,7 @@ export class EndpointTunnels {
     return others.size;
   }
 
-  /** Tunnels that requests are sent to. */
+  /** The number of tunnels that requests are sent to. */
   get listenerCount(): number {
     if (this.active.length > 0) return this.active.length;
     let count = 0;

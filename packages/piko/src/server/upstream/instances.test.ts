@@ -71,7 +71,7 @@ describe("a second tunnel of a listener", () => {
     ["of another tenant", "e", `${INSTANCE}x-piko-tenant-id: t\r\n`],
     ["of another listener", "e", "x-piko-instance: two\r\n"],
     ["of an agent that names none", "e", ""],
-  ])("isn't one %s", async (_title, endpoint, fields) => {
+  ])("isn't a tunnel %s", async (_title, endpoint, fields) => {
     const rig = await start();
     await rig.agent({ fields: INSTANCE });
     await rig.agent({ endpoint, fields });

@@ -72,7 +72,7 @@ export class Rebalancer {
     this.#options.logger.info(message, { tunnels: own, mean: Math.round(mean * 10) / 10 });
   }
 
-  /** Sheds at most `most` tunnels, by which the node doesn't get below the mean. */
+  /** Sheds at most `most` tunnels; the caller keeps the node from getting below the mean. */
   #shedSome(most: number): void {
     const { clock, drains, upstreams } = this.#options;
     const now = clock.now();

@@ -73,7 +73,7 @@ describe("a tenant's use", () => {
     expect([uses.find("a"), uses.find("b")]).toEqual([use, undefined]);
     expect(use?.fullFor("e")).toBe("tenant_max_tunnels");
     expect([use?.enter("e"), use?.enter("e")]).toEqual([undefined, "requests_per_second_per_endpoint"]);
-    // A used up rate isn't renewed by the change of another limit.
+    // A used-up rate isn't renewed by a change of another limit.
     uses.set([config("a", { requestsPerSecond: 1, requestsPerSecondPerEndpoint: 1 })]);
     expect([use?.fullFor("e"), use?.enter("e")]).toEqual([undefined, "requests_per_second_per_endpoint"]);
     uses.set([config("a", { requestsPerSecond: 1 })]);

@@ -84,7 +84,7 @@ export class TenantUse {
   }
 }
 
-/** The uses of all tenants. */
+/** The uses of all configured tenants. */
 export class TenantUses {
   readonly #clock: Clock;
   readonly #uses = new Map<string, TenantUse>();

@@ -12,7 +12,7 @@ const TICK_MS = 50;
 const MOVE_PATIENCE_MS = 5_000;
 /**
  * An agent that can't be asked to move and is never idle gets no requests for a moment (a hold), so that those in progress can
- * end while new ones wait. If they take longer, the hold ends and the node tries again later. A hold is well below
+ * end while new ones wait. If those take longer, the hold ends and the node tries again later. A hold is well below
  * `proxy.reconnect_wait`, so that no request waits in vain.
  */
 const HOLD_AFTER_MS = 500;
@@ -43,7 +43,7 @@ export class TunnelDrains {
     this.#random = random;
   }
 
-  /** The number of tunnels that must move but still accept requests, or haven't been started yet. */
+  /** The number of tunnels that must move but still accept requests, or whose move hasn't begun yet. */
   get pendingCount(): number {
     let count = 0;
     for (const { tunnel } of this.#departures.values()) if (isPending(tunnel)) count++;
@@ -53,7 +53,7 @@ export class TunnelDrains {
   /**
    * Begins to move these tunnels, spread over `windowMs`: first those of agents that can be asked to move, each group in random
    * order. At `deadlineMs` on the clock, the remaining ones are cut off. `optional`: an agent that looks for another node isn't
-   * cut off if it finds none. (If a load balancer always leads it to the node of its other tunnel, it would only have that one.)
+   * cut off if it finds none. (A load balancer may always lead it to the node of its other tunnel; it would only keep that one.)
    */
   begin(tunnels: Iterable<Tunnel>, windowMs: number, deadlineMs: number, optional = false): void {
     const all = [...tunnels].map((tunnel) => ({ tunnel, at: this.#random() - (tunnel.drainable ? 1 : 0) }));

@@ -51,7 +51,7 @@ describe("when its token expires, a tunnel", () => {
       const { rig, tunnel } = scene;
       const stream = tunnel.openStream(handler());
       stream?.flushFlags();
-      // Otherwise its agent would be considered silent.
+      // Waits, since its agent would otherwise be considered silent.
       await eventually(() => stream?.unacknowledged === false);
       rig.clock.advance(LIFE_MS - 1);
       expect([chosen(scene), rig.upstreams.listenerCounts(), rig.told]).toEqual([tunnel, { e: 1 }, ["e 1"]]);

@@ -1,5 +1,5 @@
 // Ends tunnels whose token or agent's certificate has expired or become invalid. They get no more requests, those in progress
-// have a grace period, and then the tunnel is closed. Unlike this, a draining tunnel still gets requests if there is nothing
+// have a grace period, and then the tunnel is closed. A draining tunnel, in contrast, still gets requests if there is nothing
 // better.
 
 import type { Clock, Timer } from "@piko/tunnel";

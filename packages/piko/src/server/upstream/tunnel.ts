@@ -18,8 +18,9 @@ import type { DeadlineSweep, Expiring } from "../../net/deadline-sweep.js";
 
 /**
  * active: accepts requests. draining: its agent or this node wants it to end; it gets requests only while the agent accepts them
- * and there is no better tunnel. expired: its token or its agent's certificate is no longer valid; it gets no more requests, but
- * those in progress may finish. gone: the connection is closed. The state only moves forward, and each change happens once.
+ * and there is no better tunnel, and none once its session has ended. expired: its token or its agent's certificate is no longer
+ * valid; it gets no more requests, but those in progress may finish. gone: the connection is closed. The state only moves
+ * forward, and each change happens once.
  */
 export type TunnelState = "active" | "draining" | "expired" | "gone";
 
@@ -53,7 +54,7 @@ export interface TunnelOptions {
   identity: Identity | undefined;
   /** The subject of its agent's certificate; empty for none. */
   certificate: string;
-  /** What its tenant uses on this node; undefined if it has no limits. */
+  /** What its tenant uses on this node; undefined unless the tenant is configured. */
   tenant: TenantUse | undefined;
   /** When its token expires, in milliseconds since 1970; Infinity if never, or if the tunnel outlives it. */
   untilMs: number;
@@ -82,7 +83,7 @@ export class Tunnel implements Expiring {
   readonly certificate: string;
   /** Its connection. */
   readonly socket: ByteSocket;
-  /** What its tenant uses on this node; undefined if it has no limits. */
+  /** What its tenant uses on this node; undefined unless the tenant is configured. */
   readonly tenant: TenantUse | undefined;
   /** When its token expires, in milliseconds since 1970. */
   readonly untilMs: number;

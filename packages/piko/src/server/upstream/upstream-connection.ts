@@ -67,7 +67,7 @@ export interface UpstreamConnectionOwner extends TunnelOwner {
   readonly requestHead: RequestHead;
   /** Whether new tunnels are refused. */
   readonly stopping: boolean;
-  /** The limit that forbids another tunnel of this tenant (empty for none) to the endpoint; undefined if none does. */
+  /** The limit that forbids another tunnel for the endpoint and tenant (empty for none); undefined if none does. */
   fullFor(endpointId: string, tenantId: string): UpstreamLimit | undefined;
   /** The tunnel that a listener already has here and keeps. */
   tunnelOf(listener: { endpointId: string; tenantId: string; instance: string }): Tunnel | undefined;
@@ -75,7 +75,7 @@ export interface UpstreamConnectionOwner extends TunnelOwner {
   otherAgents(listener: { endpointId: string; tenantId: string; instance: string }): number;
   /** The listener replaces `tunnel`, which ends when its requests in progress have finished. */
   onReplaced(tunnel: Tunnel): void;
-  /** What the tenant uses on this node; undefined if it has no limits. */
+  /** What the tenant uses on this node; undefined unless the tenant is configured. */
   useOf(tenantId: string): TenantUse | undefined;
   /** A connection has become this tunnel. */
   onTunnel(tunnel: Tunnel): void;

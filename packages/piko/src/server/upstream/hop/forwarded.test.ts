@@ -13,7 +13,7 @@ describe("a request of another node", () => {
     ["x-piko-forward: True", false],
     ["x-piko-forward: 1", false],
     ["x-forward: true", false],
-  ])("with %s goes no further: %s", (field, is) => {
+  ])("with %s makes no further hop: %s", (field, is) => {
     expect(isForwarded(withField(field))).toBe(is);
   });
 

@@ -1,4 +1,4 @@
-// The header fields that nodes add to requests that they send to each other.
+// The header fields that nodes add to requests and responses between them.
 
 import { hasCapability } from "@piko/tunnel";
 import {
@@ -9,7 +9,7 @@ import {
 import { findField } from "../../../http/find-field.js";
 import type { RequestHead, ResponseHead } from "../../../http/head.js";
 
-/** Whether a request is marked as forwarded, so that it makes no further hop. Any client may send this. Go Piko's value. */
+/** Whether a request is marked as forwarded, so that it makes no further hop. Any client may send this. The value is Go Piko's. */
 export function isForwarded(head: RequestHead): boolean {
   return findField(head, FIELD_X_PIKO_FORWARD) === "true";
 }
@@ -35,7 +35,7 @@ export function isForNodes(fields: string): boolean {
   return fields === REROUTE_FIELD || fields === ELSEWHERE_FIELD;
 }
 
-/** Why a node sends a request back: it doesn't, it doesn't have the endpoint, or another node has better tunnels. */
+/** Whether a node sends a request back: no, because it doesn't have the endpoint, or because another node has better tunnels. */
 export type Rerouted = "no" | "gone" | "elsewhere";
 
 /** Whether and why another node sends the request back, so that it can go elsewhere. Go nodes never do. */

@@ -205,7 +205,7 @@ describe("a connection", () => {
     expect(await request(GET)).toBe(OK);
   });
 
-  it("is dropped if it receives bytes before its next request was sent, which aren't a response", async () => {
+  it("is dropped if bytes arrive before its next request was sent, since they can't be its response", async () => {
     const { peer, pool, request, send } = await setUpHop();
     await request(GET);
     const next = send(GET);
@@ -227,7 +227,7 @@ describe("a connection", () => {
     expect(await request(GET)).toBe(OK);
   });
 
-  it("has no effect on a call that has released it, nor the call on it", async () => {
+  it("and a call that has released it no longer affect each other", async () => {
     const { request, send } = await setUpHop();
     const first = send(GET);
     await first.until(() => first.whole);

@@ -41,7 +41,7 @@ export class HopPool {
     return this.#idle.length;
   }
 
-  /** For calls: the secret by which the node recognises hops. */
+  /** For calls: the secret by which the node recognizes hops. */
   get hopSecret(): Buffer | undefined {
     return this.#node.hopSecret;
   }

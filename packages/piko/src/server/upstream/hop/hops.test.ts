@@ -117,7 +117,7 @@ it("a node that is gone permanently is forgotten, and its requests are counted f
   expect(hops.requests.get("a")).toBe(1);
 });
 
-it("closing closes idle connections, but cuts no request", async () => {
+it("close() closes idle connections, but cuts no request", async () => {
   const { ask, hops, request } = setUp();
   const node = await startNode("a");
   await request(node);
