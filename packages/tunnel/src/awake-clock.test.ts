@@ -11,7 +11,7 @@ function setUp(): { base: FakeClock; clock: AwakeClock; fired: number[]; paused:
 }
 
 describe("AwakeClock", () => {
-  it("goes as its base does while the process runs", () => {
+  it("matches its base clock while the process runs", () => {
     const { base, clock, fired, paused } = setUp();
     for (const ms of [10, 499, 500, 7_000]) clock.setTimeout(() => fired.push(clock.now()), ms);
     base.advance(10_000);
@@ -21,7 +21,7 @@ describe("AwakeClock", () => {
     base.assertIdle();
   });
 
-  it("leaves out of a pause all but what lies between two looks", () => {
+  it("excludes a pause except for the time of one check", () => {
     const { base, clock, fired, paused } = setUp();
     clock.setTimeout(() => fired.push(base.now()), 10_000);
     base.advance(3_000);
@@ -35,16 +35,16 @@ describe("AwakeClock", () => {
     expect(clock).toMatchObject({ pauses: 1, stoodStillMs: 60_000, pausedMs: 59_500 });
   });
 
-  it("moves every timer by the pause, whichever runs first on waking", () => {
+  it("delays every timer by the pause, whichever runs first after it", () => {
     const { base, clock, fired } = setUp();
-    // All are due within the pause, one of them before the next look would be.
+    // All are due within the pause, one of them before the next check.
     for (const ms of [2_000, 5_000, 13_000, 700]) clock.setTimeout(() => fired.push(ms), ms);
     base.advance(600);
     base.pause(12_000);
     base.advance(0);
     expect(fired).toEqual([]);
     base.advance(1);
-    // Of the pause 500 ms count: one is over, but only after a turn in which bytes are read.
+    // 500 ms of the pause count: one timer is due, but runs only after a turn in which bytes are read.
     expect(fired).toEqual([700]);
     base.advance(998);
     expect(fired).toEqual([700]);
@@ -58,7 +58,7 @@ describe("AwakeClock", () => {
     base.assertIdle();
   });
 
-  it("has seen a pause that a callback asks about before any timer runs", () => {
+  it("notices a pause when a callback reads the time before any timer runs", () => {
     const { base, clock, fired } = setUp();
     clock.setTimeout(() => fired.push(1), 3_000);
     const before = clock.now();
@@ -72,7 +72,7 @@ describe("AwakeClock", () => {
     expect(fired).toEqual([1]);
   });
 
-  it("counts all time while nothing waits", () => {
+  it("counts all time while no timer is pending", () => {
     const { base, clock, paused } = setUp();
     const before = clock.now();
     base.pause(60_000);
@@ -85,7 +85,7 @@ describe("AwakeClock", () => {
     expect(paused).toEqual([]);
   });
 
-  it("goes on, if slowly, in a process that gets to nothing", () => {
+  it("advances, if slowly, in a process that is always late", () => {
     const { base, clock, fired } = setUp();
     clock.setTimeout(() => fired.push(base.now()), 5_000);
     for (let i = 0; i < 10; i++) {
@@ -96,7 +96,7 @@ describe("AwakeClock", () => {
     expect(fired).toHaveLength(1);
   });
 
-  it("takes small delays for what they are", () => {
+  it("doesn't take small delays for a pause", () => {
     const { base, clock, paused } = setUp();
     clock.setTimeout(() => {}, 60_000);
     for (let i = 0; i < 20; i++) {
@@ -107,7 +107,7 @@ describe("AwakeClock", () => {
     expect(paused).toEqual([]);
   });
 
-  it("starts a refreshed timer's whole delay again, after a pause and after it has fired, but not a cleared one's", () => {
+  it("restarts the whole delay of a refreshed timer, after a pause and after it has fired, but not of a cleared one", () => {
     const { base, clock, fired } = setUp();
     const timer = clock.setTimeout(() => fired.push(base.now()), 2_000);
     base.pause(12_000);

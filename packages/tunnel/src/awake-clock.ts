@@ -1,26 +1,26 @@
-// A clock that stops while the process does: stopped by SIGSTOP, asleep with its laptop, moved with its virtual machine,
-// or busy for seconds. Otherwise all timeouts that passed meanwhile would fire on waking, before any received byte is
-// read, and cut live connections. So it counts the time in which peers could be heard.
+// A clock that stops while the process does: stopped by SIGSTOP, asleep with its laptop, moved with its virtual machine, or
+// busy for seconds. Otherwise all timeouts that passed meanwhile would fire on waking, before any received byte is read, and
+// cut live connections. So this clock counts only the time in which peers could be heard.
 
 import type { Clock, Timer } from "./clock.js";
 
-/** How often the time is looked at while a timer waits. Of a time that the process stood still, this much counts. */
+/** Interval between checks of the time while a timer is pending. Of a pause, this much counts. */
 const BEAT_MS = 500;
-/** When it is looked at no sooner than after this, the process stood still. */
+/** A longer time between two checks means that the process was stopped. */
 const PAUSE_MS = 1_000;
-/** What was due in a pause fires after this: once what has come meanwhile is read. */
+/** Delay of a timer that was due during a pause, so that bytes that arrived meanwhile are read first. */
 const AFTER_READS_MS = 1;
 
 export class AwakeClock implements Clock {
-  /** Told how long the process stood still, each time that it has. */
+  /** Called after each pause with its length. */
   onPause: ((pausedMs: number) => void) | undefined = undefined;
-  /** How often that was, and how long in all. */
+  /** Number of pauses, and their total length. */
   pauses = 0;
   stoodStillMs = 0;
   readonly #base: Clock;
   #lookedAtMs = Number.NEGATIVE_INFINITY;
   #pausedMs = 0;
-  /** Timers that wait. Without one there are no checks, so a long time means nothing. */
+  /** Number of pending timers. Without one there are no checks, so a long time between two means nothing. */
   #waiting = 0;
   #beat: Timer | undefined;
 
@@ -49,12 +49,12 @@ export class AwakeClock implements Clock {
     (timer as AwakeTimer).clear();
   }
 
-  /** How much of the base's time doesn't count so far. */
+  /** How much of the base clock's time has been excluded so far. */
   get pausedMs(): number {
     return this.#pausedMs;
   }
 
-  /** For timers: one begins to wait. */
+  /** For timers: one was started. */
   onArmed(): void {
     if (this.#waiting++ > 0 || this.#beat !== undefined) return;
     const beat = this.#base.setTimeout(() => {
@@ -62,12 +62,12 @@ export class AwakeClock implements Clock {
       if (this.#waiting > 0) beat.refresh();
       else this.#beat = undefined;
     }, BEAT_MS);
-    // The timers keep the process alive, not this one.
+    // The timers keep the process alive; this one must not.
     (beat as Partial<NodeJS.Timeout>).unref?.();
     this.#beat = beat;
   }
 
-  /** For timers: one waits no more. */
+  /** For timers: one has fired or was cleared. */
   onDisarmed(): void {
     this.#waiting -= 1;
   }
@@ -82,7 +82,7 @@ export class AwakeTimer implements Timer {
   #dueMs: number;
   #pausedMs: number;
   #handle: Timer;
-  /** The handle waits for a part of the time only. */
+  /** Whether the handle's delay is only the rest of the timer's. */
   #shortened = false;
   #waiting = true;
   #cleared = false;
@@ -100,7 +100,7 @@ export class AwakeTimer implements Timer {
     clock.onArmed();
   }
 
-  /** As of Node's timers: this one doesn't keep the process alive. */
+  /** As for Node's timers: this one doesn't keep the process alive. */
   unref(): this {
     this.#unref = true;
     (this.#handle as Partial<NodeJS.Timeout>).unref?.();

@@ -1,4 +1,5 @@
-// Whole exchanges as they were captured between a Go server and agents, byte for byte: read through both layers, and what
+// Whole exchanges between a Go server and agents, captured byte for byte: they are read through both layers, and what is sent
+// in answer is compared.
 // is sent in answer compared.
 
 import { describe, expect, it } from "vitest";
@@ -43,7 +44,7 @@ describe("a Go server", () => {
     expect(stream?.calls.at(-1)).toBe("end");
   });
 
-  it("takes an agent's acknowledgement and response", () => {
+  it("reads an agent's acknowledgement and response", () => {
     const bench = new SessionBench("server");
     const stream = bench.open();
     stream.stream.flushFlags();
@@ -61,7 +62,7 @@ describe("a Go server", () => {
 });
 
 describe("a Go agent", () => {
-  it("is sent what it has been seen to accept, and its answer is read", () => {
+  it("gets bytes that are known to be accepted, and its answer is read", () => {
     const bench = new SessionBench("server");
     const stream = bench.open();
     stream.stream.flushFlags();
@@ -72,7 +73,7 @@ describe("a Go agent", () => {
       "823a00000000000000020000002e474554202f20485454502f312e310d0a486f73743a20780d0a436f6e6e656374696f6e3a" +
         "20636c6f73650d0a0d0a",
     ];
-    // Message borders carry no meaning, so what is compared is what they hold.
+    // Message boundaries have no meaning, so only the contents are compared.
     expect(bench.sentBytes().toString("hex")).toBe(accepted.map((message) => message.slice(4)).join(""));
     receive(bench, true, [
       "828c0e4c34170e4d34150e4c34150e4c3417",

@@ -1,4 +1,4 @@
-// Every abnormal end of a tunnel, as one table of codes.
+// All abnormal ends of a tunnel, as one table of codes.
 
 /** Codes of {@link TunnelError}; stable, for programs to branch on. */
 export const TUNNEL_ERRORS = {

@@ -1,4 +1,4 @@
-// What an owner throws at what it is told: its connection, or its stream, ends, and nothing else does.
+// Errors that an owner's callback throws: its connection or stream ends, and nothing else does.
 
 import { afterEach, describe, expect, it } from "vitest";
 import { connectLoopback, send, type SocketRecorder } from "../tests/loopback.js";
@@ -22,12 +22,12 @@ const fail = (): never => {
   throw FAULT;
 };
 
-describe("a fault of a socket's owner", () => {
+describe("an error thrown by a socket's owner", () => {
   it.each<[string, (calls: SocketRecorder) => void]>([
     ["bytes", (calls) => (calls.onBytesDo = fail)],
     ["the end", (calls) => (calls.onEnd = fail)],
     ["a drain", (calls) => (calls.onDrain = fail)],
-  ])("at %s resets that connection, and is told once", async (what, plant) => {
+  ])("for %s resets that connection, and is reported once", async (what, plant) => {
     listen();
     const { near, nearCalls, far, farCalls } = await connectLoopback();
     plant(farCalls);
@@ -45,7 +45,7 @@ describe("a fault of a socket's owner", () => {
     if (what === "bytes") expect(String(nearCalls.errors[0])).toContain("ECONNRESET");
   });
 
-  it("at the connection's end is told, too", async () => {
+  it("at the connection's end is reported, too", async () => {
     listen();
     const { near, nearCalls, far, farCalls } = await connectLoopback();
     let told2 = (): void => {};
@@ -61,7 +61,7 @@ describe("a fault of a socket's owner", () => {
   });
 });
 
-describe("a fault of a stream's owner", () => {
+describe("an error thrown by a stream's owner", () => {
   it.each<[string, (one: Recorder) => void, (bench: SessionBench) => void]>([
     [
       "data",
@@ -77,7 +77,7 @@ describe("a fault of a stream's owner", () => {
       },
       (bench) => bench.receive(encode("window", "", 2, 1_000)),
     ],
-  ])("at %s resets that stream alone", (_what, plant, cause) => {
+  ])("for %s resets only that stream", (_what, plant, cause) => {
     listen();
     const bench = new SessionBench("client");
     bench.receive(encode("window", "S", 2, 0), encode("window", "S", 4, 0));
@@ -94,7 +94,7 @@ describe("a fault of a stream's owner", () => {
     bench.session.end();
   });
 
-  it("at a reset keeps no other stream from hearing of the session's end", () => {
+  it("on a reset doesn't keep other streams from being notified of the session's end", () => {
     listen();
     const bench = new SessionBench("client");
     bench.receive(encode("window", "S", 2, 0), encode("window", "S", 4, 0));
@@ -104,7 +104,7 @@ describe("a fault of a stream's owner", () => {
     expect([told, other.calls]).toEqual([[FAULT], ["reset"]]);
   });
 
-  it("at a new stream refuses it", () => {
+  it("for a new stream refuses it", () => {
     listen();
     const bench = new SessionBench("client");
     bench.onStreamDo = fail;
@@ -114,7 +114,7 @@ describe("a fault of a stream's owner", () => {
   });
 });
 
-it("a fault that nobody listens for ends the process, as what a program throws does", async () => {
+it("an error without a handler ends the process, like any other uncaught error", async () => {
   const listeners = process.listeners("uncaughtException");
   process.removeAllListeners("uncaughtException");
   const thrown = new Promise((resolve) => process.once("uncaughtException", resolve));

@@ -4,8 +4,8 @@
 /** Where internal errors are reported; one per process. */
 export class Faults {
   /**
-   * Called once for each fault, with what was thrown. By default it ends the process, as it does without all this: a
-   * program that embeds a tunnel may have thrown it itself.
+   * Called once for each error, with what was thrown. By default it ends the process, as an uncaught error does: a program that
+   * embeds a tunnel may have thrown it itself.
    */
   report: (error: unknown) => void = (error) =>
     queueMicrotask(() => {

@@ -6,8 +6,8 @@ import { performance } from "node:perf_hooks";
 import { AwakeClock } from "./awake-clock.js";
 
 /**
- * The real clock; times in which this process stood still don't count. `performance` is imported because the global of
- * that name is a getter, more expensive than the call itself.
+ * The real clock, without the times in which this process was stopped. `performance` is imported because the global of that
+ * name is a getter, more expensive than the call itself.
  */
 export const systemClock: AwakeClock = new AwakeClock({
   now: () => performance.now(),

@@ -44,7 +44,7 @@ class Owner implements TunnelSessionHandler {
   }
 }
 
-/** A server and an agent, joined over loopback. */
+/** A server and an agent, connected over loopback. */
 async function tunnel(): Promise<{
   server: TunnelSession;
   serverOwner: Owner;
@@ -60,7 +60,7 @@ async function tunnel(): Promise<{
   return { server, serverOwner, agent, agentOwner, clock };
 }
 
-/** A server whose agent is the test: it sees the raw bytes. */
+/** A server whose agent is the test, which sees the raw bytes. */
 async function rawAgent(): Promise<{
   server: TunnelSession;
   socket: ByteSocket;
@@ -101,9 +101,9 @@ describe("a tunnel", () => {
     await owner.closed;
   });
 
-  it("carries 200 streams at once, each with its own bytes both ways", async () => {
+  it("carries 200 streams at once, each with its own bytes in both directions", async () => {
     const { server, serverOwner, agent, agentOwner, clock } = await tunnel();
-    // The agent echoes, with back-pressure from its own writes to its reads.
+    // The agent echoes, with backpressure from its own writes to its reads.
     agentOwner.onStreamDo = (stream, recorder) => {
       const held: Buffer[] = [];
       const go = (): void => {
@@ -163,7 +163,7 @@ describe("a tunnel", () => {
     clock.assertIdle();
   }, 20_000);
 
-  it("takes bytes that came together with the handshake", async () => {
+  it("accepts bytes that arrived together with the handshake", async () => {
     const { near, far } = await connectLoopback();
     const owner = new Owner();
     const session = new TunnelSession(near, "client", owner, new FakeClock());
@@ -176,7 +176,7 @@ describe("a tunnel", () => {
     expect(owner.streams[0]?.calls).toEqual(["reset"]);
   });
 
-  it("says goodbye: GoAway reaches the other side, open streams go on, and both close in order", async () => {
+  it("closes gracefully: GoAway reaches the other side, open streams continue, and both sides close normally", async () => {
     const { server, serverOwner, agent, agentOwner, clock } = await tunnel();
     const recorder = new Recorder();
     const stream = server.yamux.openStream(recorder) as YamuxStream;
@@ -232,8 +232,8 @@ describe("evict", () => {
   });
 });
 
-describe("the end of a tunnel is told once, with its cause", () => {
-  it("when the peer breaks yamux: GoAway(1), Close 1002, FIN", async () => {
+describe("the end of a tunnel is reported once, with its cause", () => {
+  it("when the peer violates yamux: GoAway(1), Close 1002, FIN", async () => {
     const { owner, clock, peer, peerSends, endPeer } = await rawAgent();
     peerSends(Buffer.from("ff0000000000000000000000", "hex"));
     await peer.when(() => peer.count("end") === 1);
@@ -245,7 +245,7 @@ describe("the end of a tunnel is told once, with its cause", () => {
     clock.assertIdle();
   });
 
-  it("when the peer says GoAway(2)", async () => {
+  it("when the peer sends GoAway(2)", async () => {
     const { owner, clock, peer, peerSends, endPeer } = await rawAgent();
     peerSends(encode("goaway", "", 0, 2));
     await peer.when(() => peer.count("end") === 1);
@@ -255,7 +255,7 @@ describe("the end of a tunnel is told once, with its cause", () => {
     clock.assertIdle();
   });
 
-  it("when a ping isn't answered, and a silent peer is cut off 5 s later", async () => {
+  it("when a ping isn't answered; a silent peer is cut off 5 s later", async () => {
     const { owner, clock, peer, endPeer } = await rawAgent();
     clock.advance(40_000);
     await peer.when(() => peer.count("end") === 1);

@@ -1,4 +1,4 @@
-// A tunnel: a yamux session inside a WebSocket. Connects the two and turns every way of ending into one call.
+// A tunnel: a yamux session inside a WebSocket. Connects the two, and reports every way of ending by one call.
 
 import type { Clock } from "./clock.js";
 import { systemClock } from "./system-clock.js";
@@ -13,7 +13,7 @@ import type { SessionOptions } from "./yamux/session-options.js";
 import type { StreamHandler, YamuxStream } from "./yamux/stream.js";
 import { isViolation } from "./yamux/violation.js";
 
-/** A word of nodes to agents of ours, in a Pong. */
+/** Payload of a Pong by which our nodes notify our agents of a new node. */
 const OTHER_NODES = Buffer.from("piko-nodes", "latin1");
 
 /** The events that the owner of a tunnel receives. */
@@ -22,28 +22,28 @@ export interface TunnelSessionHandler {
   onStream(stream: YamuxStream): StreamHandler | undefined;
   /** The peer accepts no new streams. */
   onGoAway(): void;
-  /** The peer has read the message of {@link TunnelSession.leave}: it opens no further streams. */
+  /** The peer has read the GoAway of {@link TunnelSession.leave}: it opens no further streams. */
   onLeaveHeard?(): void;
-  /** The peer is a node, and has heard of another one: see {@link TunnelSession.tellOfNode}. */
+  /** The peer is a node, and has learned of a new one: see {@link TunnelSession.tellOfNode}. */
   onNode?(): void;
   /**
-   * The last stream is over, or the socket has drained while none is open. Called from within other calls, so that the
-   * owner should look a moment later whether it's still so.
+   * The last stream has ended, or the socket has drained while no stream is open. Called from within other calls, so the owner
+   * should check a moment later whether this is still so.
    */
   onIdle?(): void;
   /**
-   * The tunnel takes nothing and brings nothing any more; its streams are informed next, and `onClose` follows when the
+   * The tunnel neither accepts nor delivers anything any more; its streams are notified next, and `onClose` follows when the
    * connection is closed, which takes seconds if the peer doesn't answer. Exactly once.
    */
   onEnded?(): void;
-  /** The tunnel is gone and all its streams were reset. Undefined: closed in order, by either side. Exactly once. */
+  /** The tunnel is closed and all its streams were reset. Undefined: closed normally, by either side. Exactly once. */
   onClose(error: TunnelError | undefined): void;
 }
 
-/** How a peer that has gone without a word is found out; in milliseconds, see {@link SessionOptions}. */
+/** How to detect a peer that has vanished; in milliseconds, see {@link SessionOptions}. */
 export type KeepAliveOptions = Pick<SessionOptions, "keepAliveIntervalMs" | "keepAliveTimeoutMs">;
 
-/** What is known of the peer, and how it is watched; see {@link SessionOptions}. */
+/** What is known about the peer, and how it is monitored; see {@link SessionOptions}. */
 export type TunnelOptions = KeepAliveOptions & Pick<SessionOptions, "peerHalfCloses">;
 
 export class TunnelSession implements WebSocketHandler, SessionHandler {
@@ -52,7 +52,7 @@ export class TunnelSession implements WebSocketHandler, SessionHandler {
   readonly #handler: TunnelSessionHandler;
   #error: TunnelError | undefined;
 
-  /** Takes over a socket on which the WebSocket handshake is done. Bytes that came after it go to `receive`. */
+  /** Takes over a socket after its WebSocket handshake. Pass bytes that came after the handshake to `receive`. */
   constructor(
     socket: ByteSocket,
     role: "client" | "server",
@@ -65,7 +65,7 @@ export class TunnelSession implements WebSocketHandler, SessionHandler {
     this.yamux = new YamuxSession({ role, out: socket.out, clock, handler: this, ...options });
   }
 
-  /** Bytes that arrived together with the handshake. */
+  /** To be called with bytes that arrived together with the handshake. */
   receive(buffer: Buffer, start: number, end: number): void {
     this.#webSocket.onBytes(buffer, start, end);
   }
@@ -75,19 +75,18 @@ export class TunnelSession implements WebSocketHandler, SessionHandler {
     this.yamux.goAway();
   }
 
-  /** The same, and `onLeaveHeard` follows when the peer has read it. */
+  /** The same; `onLeaveHeard` follows when the peer has read it. */
   leave(): void {
     this.yamux.leave();
   }
 
-  /** Tells an agent that there is a node that wasn't there before. Peers that don't know the word take no notice. */
+  /** Notifies an agent that there is a new node. Peers that don't know the message ignore it. */
   tellOfNode(): void {
     this.#webSocket.pong(OTHER_NODES);
   }
 
   /**
-   * Ends the tunnel so that a Go agent reconnects: GoAway(2), then FIN. A plain close or a Close frame would end its
-   * process.
+   * Ends the tunnel so that a Go agent reconnects: GoAway(2), then FIN. A plain close or a Close frame would end its process.
    */
   evict(): void {
     this.yamux.goAway(GO_AWAY_INTERNAL_ERROR);
@@ -95,13 +94,13 @@ export class TunnelSession implements WebSocketHandler, SessionHandler {
     this.#webSocket.endWithoutClose();
   }
 
-  /** Ends the tunnel in order: a Close frame, then the peer has a few seconds to answer. */
+  /** Ends the tunnel normally: sends a Close frame, which the peer has a few seconds to answer. */
   close(): void {
     this.yamux.end();
     this.#webSocket.close();
   }
 
-  /** Ends the tunnel by a FIN alone, as Go agents do. */
+  /** Ends the tunnel with only a FIN, as Go agents do. */
   endWithoutClose(): void {
     this.yamux.end();
     this.#webSocket.endWithoutClose();

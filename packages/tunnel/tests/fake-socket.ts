@@ -1,4 +1,4 @@
-// A net.Socket as an Outbox sees it, whose kernel a test controls: it takes everything, or nothing until `drain`.
+// A net.Socket as an Outbox sees it, with a kernel that the test controls: it accepts everything, or nothing until `drain`.
 
 import type { Socket } from "node:net";
 
@@ -9,11 +9,11 @@ export class FakeSocket {
   writable = true;
   writableLength = 0;
   readonly writableHighWaterMark = HIGH_WATER_MARK_BYTES;
-  /** What the kernel took, one entry per write. */
+  /** What the kernel accepted, one entry per write. */
   readonly taken: Buffer[] = [];
-  /** The kernel's buffer is full: writes wait. */
+  /** Whether the kernel's buffer is full, so that writes wait. */
   stalled = false;
-  /** What waits, as the memory that was passed in and as a copy of what it held then. */
+  /** Pending writes, as the memory that was passed in and as a copy of its content at that time. */
   readonly waiting: { memory: Uint8Array; bytes: Buffer }[] = [];
 
   write(memory: Uint8Array): boolean {
@@ -26,7 +26,7 @@ export class FakeSocket {
     return this.writableLength < HIGH_WATER_MARK_BYTES;
   }
 
-  /** The kernel takes all that waits; the caller tells the outbox. */
+  /** Makes the kernel accept everything pending; the caller notifies the outbox. */
   drain(): void {
     this.stalled = false;
     for (const { memory, bytes } of this.waiting.splice(0)) {
@@ -36,7 +36,7 @@ export class FakeSocket {
     this.writableLength = 0;
   }
 
-  /** All bytes taken so far, which are forgotten. */
+  /** Returns all bytes accepted so far, and forgets them. */
   takeAll(): Buffer {
     return Buffer.concat(this.taken.splice(0));
   }

@@ -1,4 +1,4 @@
-// Real connections over the loopback interface, plain or TLS, both ends taken over by a ByteSocket.
+// Real connections over the loopback interface, plain or TLS, with both ends taken over by a ByteSocket.
 
 import { once } from "node:events";
 import { createServer as createTcpServer, type Socket } from "node:net";
@@ -8,7 +8,7 @@ import { ByteSocket } from "../src/socket/byte-socket.js";
 import type { SocketHandler } from "../src/socket/socket-handler.js";
 import type { ReadLength } from "../src/socket/turn-length.js";
 
-/** Writes down what a socket's owner is told. */
+/** Records the calls to a socket's owner. */
 export class SocketRecorder implements SocketHandler {
   readonly calls: string[] = [];
   bytes: Buffer = Buffer.alloc(0);
@@ -19,7 +19,7 @@ export class SocketRecorder implements SocketHandler {
   onBytes(buffer: Buffer, start: number, end: number): void {
     if (this.onBytesDo !== undefined) this.onBytesDo(buffer, start, end);
     else this.bytes = Buffer.concat([this.bytes, buffer.subarray(start, end)]);
-    // Read memory is shared: nobody may count on it afterwards.
+    // Read memory is shared: it must not be used afterwards.
     buffer.fill(0xdd, start, end);
     this.#check();
   }
@@ -42,7 +42,7 @@ export class SocketRecorder implements SocketHandler {
     return this.calls.filter((made) => made === call).length;
   }
 
-  /** Resolves when `until` holds, looked at after each call. */
+  /** Resolves when `until` returns true; it is called after each recorded call. */
   when(until: () => boolean): Promise<void> {
     return new Promise((resolve) => {
       this.#waiting.push({ until, resolve });
@@ -73,7 +73,7 @@ export interface Loopback {
   serverClosed: Promise<unknown>;
 }
 
-/** The connecting end (`near`) and the accepted one (`far`); the server takes no further connection. */
+/** The connecting end (`near`) and the accepted one (`far`); the server accepts no further connection. */
 export async function connectLoopback(
   tls?: { server: TlsOptions; ca: string },
   readLength: ReadLength = "long",

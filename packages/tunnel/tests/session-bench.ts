@@ -1,4 +1,4 @@
-// One yamux session on a fake socket and a fake clock, with everything that it reports written down.
+// One yamux session on a fake socket and a fake clock, which records everything that the session reports.
 
 import { FakeClock } from "@piko/testkit";
 import type { TunnelError } from "../src/errors.js";
@@ -9,7 +9,7 @@ import type { StreamHandler, YamuxStream } from "../src/yamux/stream.js";
 import { FakeSocket } from "./fake-socket.js";
 import { brief } from "./yamux-frames.js";
 
-/** A stream handler that writes down its calls; a test may replace what it does about them. */
+/** A stream handler that records its calls; a test may replace its reactions. */
 export class Recorder implements StreamHandler {
   readonly calls: string[] = [];
   readonly received: Buffer[] = [];
@@ -54,7 +54,7 @@ export class SessionBench {
   readonly failures: TunnelError[] = [];
   readonly accepted: Recorder[] = [];
   goAways = 0;
-  /** What the owner does with a stream of the peer; accepts by default. */
+  /** How the owner handles a stream of the peer; accepts it by default. */
   onStreamDo: (stream: YamuxStream, recorder: Recorder) => StreamHandler | undefined = (_, recorder) =>
     recorder;
   onGoAwayDo: (() => void) | undefined;
@@ -82,7 +82,7 @@ export class SessionBench {
     });
   }
 
-  /** Bytes from the peer, in one piece; hex text may hold spaces. */
+  /** Passes bytes from the peer to the session, in one piece; hex text may contain spaces. */
   receive(...frames: (Buffer | string)[]): void {
     const bytes = Buffer.concat(
       frames.map((frame) =>
@@ -106,7 +106,7 @@ export class SessionBench {
     return this.socket.takeAll();
   }
 
-  /** The frames sent since the last call, in short. */
+  /** The frames sent since the last call, in short form. */
   sent(): string[] {
     return brief(this.sentBytes());
   }

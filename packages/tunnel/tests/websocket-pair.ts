@@ -1,4 +1,4 @@
-// WebSocket connections over loopback: both ends, or one whose peer the test plays byte by byte.
+// WebSocket connections over loopback: with two real ends, or with one whose peer the test plays byte by byte.
 
 import { FakeClock } from "@piko/testkit";
 import { connectLoopback, type Loopback, send } from "./loopback.js";
@@ -56,7 +56,7 @@ export class Recorder implements WebSocketHandler {
   }
 }
 
-/** Both ends speak WebSocket: `near` is the client. */
+/** Both ends use WebSocket: `near` is the client. */
 export async function pair(): Promise<{
   client: WebSocketConnection;
   clientCalls: Recorder;
@@ -74,7 +74,7 @@ export async function pair(): Promise<{
   };
 }
 
-/** Only the accepted end speaks WebSocket; the test writes the other end's bytes. */
+/** Only the accepted end uses WebSocket; the test writes the other end's bytes. */
 export async function raw(
   role: "client" | "server" = "server",
   eofIsEnd = false,

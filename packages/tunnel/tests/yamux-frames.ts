@@ -12,7 +12,7 @@ export interface Frame {
 
 const TYPES = ["data", "window", "ping", "goaway"] as const;
 
-/** One frame's bytes. Data frames take their length from `payload`. */
+/** Encodes one frame. Data frames take their length from `payload`. */
 export function encode(type: Frame["type"], flags: string, id: number, value: number | Buffer): Buffer {
   const payload = typeof value === "number" ? Buffer.alloc(0) : value;
   const frame = Buffer.alloc(12);
@@ -27,7 +27,7 @@ export function encode(type: Frame["type"], flags: string, id: number, value: nu
   return Buffer.concat([frame, payload]);
 }
 
-/** All frames of `bytes`, which must end with a whole frame. */
+/** Decodes all frames of `bytes`, which must end with a whole frame. */
 export function decode(bytes: Buffer): Frame[] {
   const frames: Frame[] = [];
   for (let at = 0; at < bytes.length; ) {
@@ -46,7 +46,7 @@ export function decode(bytes: Buffer): Frame[] {
   return frames;
 }
 
-/** Frames in short: `window S 2 0`, `data 2 5`. */
+/** Frames in short form: `window S 2 0`, `data 2 5`. */
 export function brief(bytes: Buffer): string[] {
   return decode(bytes).map(({ type, flags, id, value }) =>
     [type, flags, id, value].filter((part) => part !== "").join(" "),

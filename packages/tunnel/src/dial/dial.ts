@@ -1,5 +1,5 @@
-// Opens a TCP connection to a host: resolves its addresses, and races them. Every connection to a peer by name or address
-// is opened here: byte sockets, and the few plain sockets.
+// Opens a TCP connection to a host: resolves its addresses, and races them. Every connection to a peer by name or address is
+// opened here: byte sockets, and the few plain sockets.
 
 import { isIP, type Socket, type SocketConnectOpts } from "node:net";
 import type { Clock } from "../clock.js";
@@ -7,7 +7,7 @@ import { systemClock } from "../system-clock.js";
 import { HostLookup } from "./host-lookup.js";
 import { interleave, race, type RaceDone } from "./race.js";
 
-/** Where to connect to. */
+/** What to connect to. */
 export interface DialTarget {
   /** A name, an IP address without brackets, or the path of a Unix domain socket, which begins with a slash. */
   readonly host: string;
@@ -17,13 +17,13 @@ export interface DialTarget {
   readonly clock?: Clock;
 }
 
-/** One per process is enough: it holds nothing but questions in progress. */
+/** One per process is enough: it keeps only lookups in progress. */
 const processNames = new HostLookup();
 
 /**
- * Connects to a host by `open`, which starts to connect to one of its addresses. `done` is called once, never at once: with
- * the socket, within its `connect` event, or with the reason why there is none. There is no time limit. Returns what gives
- * up, after which `done` isn't called.
+ * Connects to a host with `open`, which starts to connect to one of its addresses. `done` is called once, asynchronously: with
+ * the socket, within its `connect` event, or with an error. There is no timeout. Returns a function that cancels, after which
+ * `done` isn't called.
  */
 export function dial(target: DialTarget, open: (address: string) => Socket, done: RaceDone): () => void {
   const { host, clock = systemClock, names = processNames } = target;
@@ -39,13 +39,13 @@ export function dial(target: DialTarget, open: (address: string) => Socket, done
   };
 }
 
-/** An address as Node takes it, for a connection whose directions end one by one. */
+/** Node's options for an address, for a connection whose directions end separately. */
 export function placeOf(address: string, port: number): SocketConnectOpts & { allowHalfOpen: true } {
   const place = address.startsWith("/") ? { path: address } : { host: address, port };
   return { ...place, allowHalfOpen: true };
 }
 
-/** With the code that Node's own lookup has for it. */
+/** An error with the code that Node's own lookup uses. */
 function noAddresses(host: string): Error {
   return Object.assign(new Error(`no addresses for ${host}`), { code: "ENOTFOUND" });
 }

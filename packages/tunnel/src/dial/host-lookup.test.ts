@@ -11,10 +11,10 @@ const TYPES: Readonly<Record<number, string>> = { 1: "A", 28: "AAAA" };
 const NXDOMAIN = 3;
 const REFUSED = 5;
 
-/** Records by "TYPE name"; a number is an error code, "silence" is no answer. A name without records doesn't exist. */
+/** Records by "TYPE name"; a number is an error code, "silence" means no answer. A name without records doesn't exist. */
 type Zone = Record<string, readonly string[] | number | "silence">;
 
-/** A name server that knows one zone and remembers what it was asked. */
+/** A name server with one zone that records its queries. */
 class NameServer {
   readonly asked: string[] = [];
   zone: Zone = {};
@@ -100,7 +100,7 @@ const TWO = "0a000002";
 const SIX = "fd000000000000000000000000000001";
 
 describe.skipIf(process.platform !== "linux")("names", () => {
-  it("have all addresses of both families", async () => {
+  it("resolve to all addresses of both families", async () => {
     server.zone = { "A piko.ns.svc": [ONE, TWO], "AAAA piko.ns.svc": [SIX] };
     expect(await find("piko")).toEqual(["10.0.0.1", "10.0.0.2", "fd00::1"]);
     expect(server.asked.toSorted()).toEqual(["A piko.ns.svc", "AAAA piko.ns.svc"]);
@@ -113,45 +113,45 @@ describe.skipIf(process.platform !== "linux")("names", () => {
     [{ "A piko.ns.svc": [], "A piko.svc": [TWO] }, ["10.0.0.2"]],
     [{}, []],
     [{ "A piko.ns.svc": [] }, []],
-  ] as [Zone, string[]][])("are completed by the search list: %j", async (zone, ips) => {
+  ] as [Zone, string[]][])("are completed with the search list: %j", async (zone, ips) => {
     server.zone = zone;
     expect(await find("piko")).toEqual(ips);
   });
 
-  it("with a dot at the end are complete", async () => {
+  it("that end with a dot are complete", async () => {
     server.zone = { "A piko.ns.svc": [ONE] };
     expect(await find("piko.")).toEqual([]);
     expect(server.asked.toSorted()).toEqual(["A piko", "AAAA piko"]);
   });
 
-  it("of the hosts file are not asked for", async () => {
+  it("in the hosts file aren't queried", async () => {
     await writeFile(join(directory, "hosts"), "10.0.0.9 piko\n");
     expect(await find("piko")).toEqual(["10.0.0.9"]);
     expect(server.asked).toEqual([]);
   });
 
-  it("that a name server refuses to answer for are an error, unless another name has addresses", async () => {
+  it("fail if a name server refuses to answer, unless another name has addresses", async () => {
     server.zone = { "A piko.ns.svc": REFUSED, "AAAA piko.ns.svc": REFUSED };
     await expect(find("piko")).rejects.toThrow("EREFUSED");
     server.zone["A piko.svc"] = [ONE];
     expect(await find("piko")).toEqual(["10.0.0.1"]);
   });
 
-  it("that don't exist are absent even if nobody answers for them without a domain", async () => {
+  it("don't exist if the completed ones don't, even if there is no answer without a domain", async () => {
     server.zone = { "A piko": REFUSED, "AAAA piko": REFUSED };
     expect(await find("piko")).toEqual([]);
     await expect(find("piko.")).rejects.toThrow("EREFUSED");
   });
 
-  it("don't wait for a family that the name server is silent about", async () => {
+  it("don't wait for a family for which the name server doesn't answer", async () => {
     server.zone = { "A piko.ns.svc": [ONE], "AAAA piko.ns.svc": "silence" };
     const start = performance.now();
     expect(await find("piko")).toEqual(["10.0.0.1"]);
-    // Repeating the question alone would take ten times as long.
+    // Repeating the query alone would take ten times as long.
     expect(performance.now() - start).toBeLessThan(5_000);
   });
 
-  it("are asked for once, however many want to know", async () => {
+  it("are queried once for all concurrent lookups", async () => {
     server.zone = { "A piko.ns.svc": [ONE] };
     expect(await Promise.all([find("piko"), find("piko"), find("piko")])).toEqual([
       ["10.0.0.1"],
@@ -161,7 +161,7 @@ describe.skipIf(process.platform !== "linux")("names", () => {
     expect(server.asked).toHaveLength(2);
   });
 
-  it("are asked for again when the answer is late", async () => {
+  it("are queried again when the answer is late", async () => {
     server.zone = { "A piko.ns.svc": "silence", "AAAA piko.ns.svc": "silence" };
     const found = find("piko");
     while (server.asked.length < 3) await new Promise((resolve) => void setTimeout(resolve, 10));
@@ -169,7 +169,7 @@ describe.skipIf(process.platform !== "linux")("names", () => {
     expect(await found).toEqual(["10.0.0.1"]);
   });
 
-  it("are not asked for any more when nobody wants to know", async () => {
+  it("aren't queried any more once all lookups are cancelled", async () => {
     server.zone = { "A piko.ns.svc": "silence", "AAAA piko.ns.svc": "silence" };
     let called = 0;
     const giveUp = [lookup.lookup("piko", () => called++), lookup.lookup("piko", () => called++)];
@@ -185,7 +185,7 @@ describe.skipIf(process.platform !== "linux")("names", () => {
     last();
     server.zone = { "A other.ns.svc": [TWO] };
     expect(await find("other")).toEqual(["10.0.0.2"]);
-    // Its next names would be asked for otherwise.
+    // Otherwise its next names would be queried.
     expect(server.asked.some((each) => each.endsWith("piko.svc"))).toBe(false);
     expect(called).toBe(1);
   });
@@ -195,13 +195,13 @@ describe.skipIf(process.platform !== "linux")("names", () => {
     ["LOCALHOST.", ["127.0.0.1", "::1"]],
     ["app.localhost", ["127.0.0.1", "::1"]],
     ["db.localhost", ["10.0.0.9"]],
-  ])("%s need no name server", async (name, ips) => {
+  ])("%s needs no name server", async (name, ips) => {
     await writeFile(join(directory, "hosts"), "10.0.0.9 db.localhost\n");
     expect(await find(name)).toEqual(ips);
     expect(server.asked).toEqual([]);
   });
 
-  it("call nobody back after the end", async () => {
+  it("call no callback after close", async () => {
     server.zone = { "A piko.ns.svc": "silence", "AAAA piko.ns.svc": "silence" };
     let called = 0;
     lookup.lookup("piko", () => called++);

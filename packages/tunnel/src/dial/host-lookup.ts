@@ -1,6 +1,6 @@
-// Resolves host names: by /etc/hosts, then by the name servers, with the search list that Kubernetes relies on. Not by
-// the system's getaddrinfo: that occupies one of four threads until the name server answers or for twenty seconds and
-// more, so that four unanswered names block all others, and even the end of the process.
+// Resolves host names: from /etc/hosts, then by the name servers, with the search list that Kubernetes relies on. Doesn't use
+// the system's getaddrinfo: that blocks one of four threads until the name server answers, or for twenty seconds and more. So
+// four unanswered names would block all others, and even the exit of the process.
 
 import { lookup as systemLookup, Resolver } from "node:dns";
 import { readFile } from "node:fs";
@@ -14,33 +14,33 @@ import {
   parseSearchRules,
 } from "./resolver-config.js";
 
-/** Called once; no addresses means that there is no such name, or that it has none. */
+/** Called once; no addresses means that the name doesn't exist, or has none. */
 export type LookupDone = (error: Error | undefined, ips: readonly string[]) => void;
 
-/** Asks for one name's addresses of one family. */
+/** Queries one family of a name's addresses. */
 type Query = "resolve4" | "resolve6";
 
 export interface HostLookupOptions {
-  /** Where the two files are; replaced in tests. */
+  /** Paths of the two files; replaced in tests. */
   readonly hostsPath?: string;
   readonly resolvConfPath?: string;
-  /** `address:port` of name servers instead of those of resolv.conf. */
+  /** `address:port` of name servers to use instead of those in resolv.conf. */
   readonly servers?: readonly string[];
   readonly clock?: Clock;
 }
 
-/** A question is repeated after this time, after twice the time, and so on. */
+/** A query is repeated after this time, then after twice as long, and so on. */
 const TRY_MS = 1_000;
 const TRIES = 4;
-/** How long the addresses of one family wait for those of the other. */
+/** How long the addresses of one family wait for the other family's. */
 const OTHER_FAMILY_MS = 500;
-/** Names that are looked up at a time. */
+/** Maximum names to look up at a time. */
 const MAX_LOOKUPS = 256;
 
-/** What `localhost` is (RFC 6761 section 6.3), whatever a hosts file lacks or a name server says. */
+/** Addresses of `localhost` (RFC 6761 section 6.3), whatever the hosts file or a name server says. */
 const LOOPBACK: readonly string[] = ["127.0.0.1", "::1"];
 
-/** Looks up names. One that is being looked up is not asked for again: all who wait get the answer. */
+/** Looks up names. A name that is being looked up isn't queried again: all callers get its result. */
 export class HostLookup {
   readonly #options: HostLookupOptions;
   readonly #clock: Clock;
@@ -53,8 +53,8 @@ export class HostLookup {
   }
 
   /**
-   * Looks a name up; never calls back at once. Returns what gives up: `done` isn't called then, and when nobody else wants
-   * to know, nobody is asked any more.
+   * Looks up a name; never calls back synchronously. Returns a function that cancels: `done` isn't called then, and if no other
+   * caller waits, the queries stop.
    */
   lookup(host: string, done: LookupDone): () => void {
     if (isLocalhost(host)) return later(() => done(undefined, LOOPBACK));
@@ -67,7 +67,7 @@ export class HostLookup {
       question = this.#ask(host);
     }
     const { waiting } = question;
-    // The same function may wait twice.
+    // The same function may be passed twice.
     const each: LookupDone = (error, ips) => done(error, ips);
     waiting.add(each);
     return () => {
@@ -75,7 +75,7 @@ export class HostLookup {
     };
   }
 
-  /** Nobody is called any more. */
+  /** Stops all lookups; no callback is called any more. */
   close(): void {
     this.#closed = true;
     for (const { cancel } of this.#questions.values()) cancel();
@@ -89,7 +89,7 @@ export class HostLookup {
       this.#questions.delete(host);
       for (const each of waiting) each(error, ips);
     };
-    // Elsewhere names are kept in other places than these files.
+    // Other systems configure names elsewhere.
     const cancel =
       process.platform === "linux"
         ? lookUp(host, this.#options, this.#clock, finish)
@@ -119,12 +119,12 @@ function later(call: () => void): () => void {
   return () => clearImmediate(immediate);
 }
 
-/** Asks the files and then the name servers. Returns what ends it; `done` may be called by that. */
+/** Consults the files, then the name servers. Returns a function that ends it, which may call `done`. */
 function lookUp(host: string, options: HostLookupOptions, clock: Clock, done: LookupDone): () => void {
   const { hostsPath = "/etc/hosts", resolvConfPath = "/etc/resolv.conf", servers } = options;
   let resolver: Resolver | undefined;
   let given = false;
-  // Read for each lookup: both change while a process runs. A missing one is an empty one.
+  // Read for each lookup, because both files change while a process runs. A missing file counts as empty.
   readFile(hostsPath, "latin1", (noHosts, hosts) => {
     if (given) return;
     const inHosts = noHosts === null ? findInHosts(hosts, host) : [];
@@ -135,7 +135,7 @@ function lookUp(host: string, options: HostLookupOptions, clock: Clock, done: Lo
     }
     readFile(resolvConfPath, "latin1", (noConf, conf) => {
       if (given) return;
-      // A new one for each lookup, because it reads the name servers of resolv.conf when it is made.
+      // A new one for each lookup, because it reads the name servers of resolv.conf when it is created.
       resolver = new Resolver({ timeout: TRY_MS, tries: TRIES });
       if (servers !== undefined) resolver.setServers(servers);
       const names = listNames(host, parseSearchRules(noConf === null ? conf : ""));
@@ -149,8 +149,9 @@ function lookUp(host: string, options: HostLookupOptions, clock: Clock, done: Lo
 }
 
 /**
- * The addresses of the first name that has any; the first error if none has and some could not be asked for. The last one
- * doesn't count: in a cluster without a way out nobody answers for `piko` itself, when all completed names don't exist.
+ * Returns the addresses of the first name that has any. If none has and some could not be queried, returns the first error,
+ * ignoring the last name's: in a cluster without access to outside name servers there is no answer for `piko` itself, although
+ * all completed names don't exist.
  */
 function askInTurn(
   resolver: Resolver,
@@ -176,7 +177,7 @@ function askInTurn(
   next(0);
 }
 
-/** Both families at once. Some name servers never answer for IPv6, which must not hold up IPv4, nor the reverse. */
+/** Queries both families at once. Some name servers never answer for IPv6, which must not delay IPv4, nor the reverse. */
 function askBoth(resolver: Resolver, name: string, clock: Clock, done: LookupDone): void {
   const found: string[] = [];
   let failure: Error | undefined;
@@ -200,7 +201,7 @@ function askBoth(resolver: Resolver, name: string, clock: Clock, done: LookupDon
   }
 }
 
-/** There is no way to take this question back. */
+/** The system's lookup can't be cancelled. */
 function askSystem(host: string, done: LookupDone): () => void {
   systemLookup(host, { all: true }, (error, records) => {
     if (error === null)
@@ -213,7 +214,7 @@ function askSystem(host: string, done: LookupDone): () => void {
   return () => {};
 }
 
-/** No such name, or a name without addresses: such as a headless service whose first pod is about to start. */
+/** The name doesn't exist or has no addresses, such as a headless service whose first pod is about to start. */
 function isAbsence(error: NodeJS.ErrnoException): boolean {
   return error.code === "ENOTFOUND" || error.code === "ENODATA";
 }

@@ -4,7 +4,7 @@ import { FakeClock } from "@piko/testkit";
 import { describe, expect, it } from "vitest";
 import { ATTEMPT_DELAY_MS, interleave, MAX_ADDRESSES, race } from "./race.js";
 
-/** A socket of which a test decides what becomes. */
+/** A socket whose outcome the test decides. */
 class Attempt extends EventEmitter {
   destroyed = false;
 
@@ -55,7 +55,7 @@ class Course {
 }
 
 describe("a race", () => {
-  it("starts one attempt after the other, and lets the earlier ones go on", () => {
+  it("starts one attempt after the other, while earlier ones continue", () => {
     const course = new Course(["a", "b", "c"]);
     expect(course.started).toEqual(["a"]);
     course.clock.advance(ATTEMPT_DELAY_MS - 1);
@@ -86,7 +86,7 @@ describe("a race", () => {
     [["ENETUNREACH", "ECONNREFUSED"], "ECONNREFUSED"],
     [["EADDRNOTAVAIL", "EADDRNOTAVAIL"], "EADDRNOTAVAIL"],
     [["ETIMEDOUT", "ECONNREFUSED"], undefined],
-  ])("is lost when all attempts are: %j", (codes, code) => {
+  ])("fails when all attempts do: %j", (codes, code) => {
     const course = new Course(codes.map((_, i) => `${i}`));
     for (const [i, each] of codes.entries()) {
       expect(course.results).toEqual([]);
@@ -97,7 +97,7 @@ describe("a race", () => {
     course.clock.assertIdle();
   });
 
-  it("calls nobody back after it was cancelled", async () => {
+  it("calls no callback after it was cancelled", async () => {
     const course = new Course(["a", "b", "c"]);
     course.clock.advance(ATTEMPT_DELAY_MS);
     course.cancel();
@@ -109,7 +109,7 @@ describe("a race", () => {
     expect(course.results).toEqual([]);
   });
 
-  it("is of so many addresses at most", () => {
+  it("has a maximum number of addresses", () => {
     const course = new Course(Array.from({ length: MAX_ADDRESSES + 5 }, (_, i) => `${i}`));
     course.clock.advance(100 * ATTEMPT_DELAY_MS);
     expect(course.started).toHaveLength(MAX_ADDRESSES);
@@ -129,7 +129,7 @@ describe("addresses", () => {
     ],
     [["10.0.0.1", "10.0.0.1"], ["10.0.0.1"]],
     [[], []],
-  ])("%j are tried by turns", (given, order) => {
+  ])("%j are tried alternately", (given, order) => {
     expect(interleave(given)).toEqual(order);
   });
 });

@@ -1,22 +1,22 @@
-// Connects to the first of several addresses that accepts (RFC 8305): the next one is tried when the previous has had a
-// moment, or has failed, and all earlier attempts continue. So neither a dead address nor a slow one costs more than that
-// moment.
+// Connects to the first of several addresses that accepts (RFC 8305): the next one is tried a short time after the previous
+// one, or when that has failed, and all earlier attempts continue. So neither a dead address nor a slow one costs more than
+// that time.
 
 import { isIPv6, type Socket } from "node:net";
 import type { Clock } from "../clock.js";
 
-/** How long an attempt is the newest one; RFC 8305 section 5, "Connection Attempt Delay". */
+/** Time until the next attempt; RFC 8305 section 5, "Connection Attempt Delay". */
 export const ATTEMPT_DELAY_MS = 250;
-/** Addresses of one name that are tried; a name has as many as its owner likes. */
+/** Maximum addresses of one name to try; the owner of a name may give it any number. */
 export const MAX_ADDRESSES = 16;
 
 /** Starts to connect to an address. */
 export type OpenAttempt = (address: string) => Socket;
 
-/** Called once: with the socket, within its `connect` event, or with the reason why there is none. */
+/** Called once: with the socket, within its `connect` event, or with an error. */
 export type RaceDone = (error: Error | undefined, socket: Socket | undefined) => void;
 
-/** Runs a race over addresses in the order of preference. Returns what ends it; `done` is not called then. */
+/** Races addresses in order of preference. Returns a function that cancels; `done` isn't called then. */
 export function race(
   addresses: readonly string[],
   open: OpenAttempt,
@@ -84,7 +84,9 @@ class Race {
   }
 }
 
-/** IPv6 first, then by turns, so that a family without a way out costs one attempt (RFC 8305 section 4). */
+/**
+ * Alternates between the families, IPv6 first, so that a family without connectivity costs one attempt (RFC 8305 section 4).
+ */
 export function interleave(addresses: readonly string[]): string[] {
   const unique = [...new Set(addresses)];
   const six = unique.filter((address) => isIPv6(address));
@@ -96,10 +98,15 @@ export function interleave(addresses: readonly string[]): string[] {
   return all;
 }
 
-/** Codes of an address that this host has no way to at all, such as any of IPv6: they say nothing of the peer. */
+/**
+ * Error codes of addresses to which this host has no route at all, such as any IPv6 address: they say nothing about the peer.
+ */
 const NO_WAY: ReadonlySet<string | undefined> = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT", "ENETUNREACH"]);
 
-/** As Node joins them, without a text of its own. It has a code if all have the same, of those that could be tried. */
+/**
+ * Joins errors as Node does, without a message. The result has a code if all addresses that could be tried failed with the same
+ * one.
+ */
 function joinErrors(errors: readonly NodeJS.ErrnoException[]): Error {
   const [first] = errors;
   if (first === undefined) return new Error("connection closed");

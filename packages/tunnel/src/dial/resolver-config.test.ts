@@ -1,14 +1,14 @@
 import { describe, expect, it } from "vitest";
 import { findInHosts, listNames, parseSearchRules } from "./resolver-config.js";
 
-// What a pod in Kubernetes has.
+// The resolv.conf of a pod in Kubernetes.
 const POD = `search prod.svc.cluster.local svc.cluster.local cluster.local
 nameserver 10.96.0.10
 options ndots:5 edns0
 `;
 
 describe("resolv.conf", () => {
-  it("gives the domains and the number of dots", () => {
+  it("has the domains and the number of dots", () => {
     expect(parseSearchRules(POD)).toEqual({
       domains: ["prod.svc.cluster.local", "svc.cluster.local", "cluster.local"],
       ndots: 5,
@@ -23,7 +23,7 @@ describe("resolv.conf", () => {
     ["search .\noptions ndots:0\n", [], 0],
     ["options timeout:1 ndots:99\r\n\tsearch\ta\r\n", ["a"], 15],
     ["options ndots:x ndots:\n", [], 1],
-  ])("%j is understood", (text, domains, ndots) => {
+  ])("%j is parsed", (text, domains, ndots) => {
     expect(parseSearchRules(text)).toEqual({ domains, ndots });
   });
 });
@@ -41,7 +41,7 @@ describe("names", () => {
     expect(listNames(name, rules)).toEqual(names);
   });
 
-  it("are taken as they are where there are no domains", () => {
+  it("are used unchanged if there are no domains", () => {
     expect(listNames("piko", { domains: [], ndots: 1 })).toEqual(["piko"]);
   });
 });

@@ -1,5 +1,5 @@
-// What /etc/hosts and /etc/resolv.conf say about a host name: its addresses, or the names to ask a name server for. Only the
-// text is read here; see host-lookup.ts, which calls this.
+// Parses /etc/hosts and /etc/resolv.conf for a host name: its addresses, or the names to query. Only the text is parsed here;
+// host-lookup.ts reads the files.
 
 import { isIP } from "node:net";
 
@@ -12,12 +12,12 @@ export interface SearchRules {
 
 const MAX_NDOTS = 15;
 
-/** Parses resolv.conf. Its name servers are not read: the resolver library does that. */
+/** Parses resolv.conf, except its name servers: the resolver library reads those. */
 export function parseSearchRules(text: string): SearchRules {
   let domains: readonly string[] = [];
   let ndots = 1;
   for (const [keyword, ...words] of fieldsOf(text, /[#;]/)) {
-    // The last of these lines counts.
+    // The last of these lines takes effect.
     if (keyword === "search" || keyword === "domain") domains = words.map((word) => word.replace(/\.$/, ""));
     if (keyword !== "options") continue;
     for (const word of words) {
@@ -28,7 +28,7 @@ export function parseSearchRules(text: string): SearchRules {
   return { domains: domains.filter((domain) => domain !== ""), ndots };
 }
 
-/** The names to ask for, in order; a name with a dot at its end is complete. */
+/** The names to query, in order; a name that ends with a dot is complete. */
 export function listNames(name: string, { domains, ndots }: SearchRules): readonly string[] {
   if (name.endsWith(".")) return [name.slice(0, -1)];
   const completed = domains.map((domain) => `${name}.${domain}`);
@@ -36,7 +36,7 @@ export function listNames(name: string, { domains, ndots }: SearchRules): readon
   return dots >= ndots ? [name, ...completed] : [...completed, name];
 }
 
-/** The addresses that a hosts(5) file has for a name. */
+/** The addresses of a name in a hosts(5) file. */
 export function findInHosts(text: string, name: string): readonly string[] {
   const wanted = name.replace(/\.$/, "").toLowerCase();
   const found: string[] = [];

@@ -1,4 +1,4 @@
-// Sockets that connect by themselves: to what, for how long, and what they may be told before the connection stands.
+// Sockets that open their own connection: to which address, for how long, and what can be called before it is open.
 
 import { once } from "node:events";
 import { connect as connectUnix, createServer } from "node:net";
@@ -21,7 +21,7 @@ const tls = {
 };
 
 describe("connect", () => {
-  it("sends what was written before the connection stood", async () => {
+  it("sends what was written before the connection was open", async () => {
     const server = createServer();
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
@@ -56,11 +56,11 @@ describe("connect", () => {
   it.each([
     ["TCP", undefined],
     ["TLS", tls.ca],
-  ])("finds the address of a name that takes a connection, with %s", async (_kind, ca) => {
+  ])("finds the address of a name that accepts, with %s", async (_kind, ca) => {
     const server = ca === undefined ? createServer() : createTlsServer(tls.server);
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
-    // Where nobody listens.
+    // Addresses at which nothing listens.
     const hostsPath = `${files.directory}/hosts`;
     await writeFile(hostsPath, "127.0.0.9 piko.test\n127.0.0.8 piko.test\n127.0.0.1 piko.test\n");
     const names = new HostLookup({ hostsPath });
@@ -72,7 +72,7 @@ describe("connect", () => {
       const onOpen = (): void => resolve(socket);
       const socket = ByteSocket.connect({ host: "piko.test", port, names, onOpen, ...secure }, calls);
       send(socket, "early ");
-      // More than may be sent ahead.
+      // More than may be written before the connection is open.
       socket.out.write(Buffer.alloc(SLAB_BYTES), 0, SLAB_BYTES);
       expect(socket.opening).toBe(true);
       expect(socket.out.congested).toBe(true);
@@ -91,7 +91,7 @@ describe("connect", () => {
     server.close();
   });
 
-  it("fails with all reasons, and after its time", async () => {
+  it("fails with all causes, and after its timeout", async () => {
     const hostsPath = `${files.directory}/hosts`;
     await writeFile(hostsPath, "127.0.0.9 piko.test\n127.0.0.8 piko.test\n");
     const names = new HostLookup({ hostsPath });
@@ -103,7 +103,7 @@ describe("connect", () => {
     ByteSocket.connect({ host: "piko.test", port, names }, refused);
     await refused.closed();
     expect(refused.errors).toMatchObject([{ code: "ECONNREFUSED" }]);
-    // TLS that the other side never begins.
+    // The other side never starts the TLS handshake.
     const clock = new FakeClock();
     const silent = new SocketRecorder();
     const accepted = once(server, "connection");
@@ -118,7 +118,7 @@ describe("connect", () => {
     server.close();
   });
 
-  it("may be given up before the connection stands", async () => {
+  it("can be cancelled before the connection is open", async () => {
     for (const act of ["destroy", "reset", "close"] as const) {
       const server = createServer((socket) => socket.resume());
       server.listen(0, "127.0.0.1");
@@ -135,7 +135,7 @@ describe("connect", () => {
     }
   });
 
-  it("works over Unix sockets, reset included", async () => {
+  it("works over Unix sockets, including resets", async () => {
     const server = createServer({ pauseOnConnect: true });
     const path = `${files.directory}/socket`;
     server.listen(path);

@@ -21,7 +21,7 @@ describe.each([
   ["plain TCP", (clock?: FakeClock) => connectLoopback(undefined, "long", clock)],
   ["TLS", (clock?: FakeClock) => connectLoopback(tls, "long", clock)],
 ] as const)("a %s socket", (_kind, connect) => {
-  it("carries bytes both ways", async () => {
+  it("carries bytes in both directions", async () => {
     const { near, nearCalls, far, farCalls } = await connect();
     send(near, "hello");
     await farCalls.when(() => farCalls.bytes.length === 5);
@@ -32,7 +32,7 @@ describe.each([
     await closeBoth({ near, nearCalls, far, farCalls });
   });
 
-  it("ends each direction by itself", async () => {
+  it("ends each direction separately", async () => {
     const { near, nearCalls, far, farCalls } = await connect();
     send(near, "request");
     near.end();
@@ -48,7 +48,7 @@ describe.each([
     expect([...nearCalls.errors, ...farCalls.errors]).toEqual([undefined, undefined]);
   });
 
-  it("sends what is collected before it closes", async () => {
+  it("sends what was collected before it closes", async () => {
     const { near, nearCalls, far, farCalls } = await connect();
     const bytes = Buffer.alloc(3 * SLAB_BYTES + 5, 9);
     near.out.write(bytes, 0, bytes.length);
@@ -61,7 +61,7 @@ describe.each([
     expect(farCalls.count("close")).toBe(1);
   });
 
-  it("delivers all that it sent before close, though its peer is in the middle of sending", async () => {
+  it("delivers everything sent before close, even if its peer is still sending", async () => {
     const { near, nearCalls, far, farCalls } = await connect();
     const upload = Buffer.alloc(4 * 1024 * 1024);
     near.out.write(upload, 0, upload.length);
@@ -96,7 +96,7 @@ describe.each([
     clock.assertIdle();
   });
 
-  it("passes megabytes on in order while its reader pauses, and drains", async () => {
+  it("transfers megabytes in order while its reader pauses, and drains", async () => {
     const { near, nearCalls, far, farCalls } = await connect();
     const total = 12 * 1024 * 1024;
     const piece = Buffer.alloc(100_000);
@@ -138,7 +138,7 @@ describe.each([
     await closeBoth({ near, nearCalls, far, farCalls });
   });
 
-  it("is gone for both after destroy, and writes go nowhere", async () => {
+  it("closes for both sides after destroy, and drops later writes", async () => {
     const { near, nearCalls, far, farCalls } = await connect();
     send(near, "x");
     near.destroy();
@@ -155,7 +155,7 @@ describe.each([
     expect(farCalls.count("close")).toBe(1);
   });
 
-  it("is seen to break off after reset", async () => {
+  it("is seen as cut after reset", async () => {
     const { near, nearCalls, far, farCalls } = await connect();
     send(near, "half of a resp");
     await farCalls.when(() => farCalls.bytes.length > 0);
@@ -167,7 +167,7 @@ describe.each([
     expect(far.socket.destroyed).toBe(true);
   });
 
-  it.each([false, true])("notices a reset while nobody reads (after its own end: %s)", async (ended) => {
+  it.each([false, true])("notices a reset while it isn't read (after its own end: %s)", async (ended) => {
     const { near, nearCalls, far, farCalls } = await connect();
     far.pause();
     if (ended) {
@@ -189,7 +189,7 @@ describe.each([
     const watched = vi.spyOn(unwatchedSockets, "add");
     near.end();
     await farCalls.when(() => farCalls.count("end") === 1);
-    // The event loop has nothing to watch it for.
+    // The event loop doesn't watch for it any more.
     expect(watched).toHaveBeenCalledWith(far);
     watched.mockRestore();
     far.checkPeer();
@@ -199,7 +199,7 @@ describe.each([
     expect(farCalls.calls).toEqual(["end", "close"]);
   });
 
-  it("keeps the last bytes and the end when both have ended while nobody reads", async () => {
+  it("keeps the last bytes and the end when both sides have ended while it isn't read", async () => {
     const { near, nearCalls, far, farCalls } = await connect();
     far.pause();
     far.end();
@@ -216,7 +216,7 @@ describe.each([
     expect(farCalls.errors).toEqual([undefined]);
   });
 
-  it("may be destroyed in the middle of a read", async () => {
+  it("can be destroyed in the middle of a read", async () => {
     const { near, nearCalls, far, farCalls } = await connect();
     farCalls.onBytesDo = () => far.destroy();
     const bytes = Buffer.alloc(1 << 20);
@@ -237,7 +237,7 @@ async function closeBoth({ near, nearCalls, far, farCalls }: Omit<Loopback, "ser
   expect(farCalls.count("close")).toBe(1);
 }
 
-/** Looks at a socket from time to time, as the process does, until it has ended itself because of a reset. */
+/** Checks a socket periodically, as the process does, until it has closed because of a reset. */
 async function untilNoticed(socket: ByteSocket, calls: SocketRecorder): Promise<void> {
   while (calls.count("close") === 0) {
     socket.checkPeer();
@@ -247,7 +247,7 @@ async function untilNoticed(socket: ByteSocket, calls: SocketRecorder): Promise<
 }
 
 describe("a reset", () => {
-  it("that comes with bytes is none of an end, which is what libuv calls it", async () => {
+  it("that arrives together with bytes isn't taken for an end, which libuv calls it", async () => {
     for (const ended of [false, true]) {
       const { near, nearCalls, far, farCalls } = await connectLoopback();
       if (ended) {
@@ -264,7 +264,7 @@ describe("a reset", () => {
     }
   });
 
-  it("behind an end that is on its way closes the socket all the same", async () => {
+  it("closes the socket even after an end that is in transit", async () => {
     for (const turns of [0, 1, 2, 3]) {
       const { near, nearCalls, far, farCalls } = await connectLoopback();
       far.out.write(Buffer.alloc(100_000), 0, 100_000);
@@ -280,7 +280,7 @@ describe("a reset", () => {
 });
 
 describe("accept", () => {
-  it("lets the server close without waiting for connections that it has passed on", async () => {
+  it("lets the server close without waiting for connections that it has handed over", async () => {
     const loopback = await connectLoopback();
     await loopback.serverClosed;
     send(loopback.near, "still here");
@@ -289,7 +289,7 @@ describe("accept", () => {
     await closeBoth(loopback);
   });
 
-  it("loses no byte that came before", async () => {
+  it("loses no byte that arrived before", async () => {
     const server = createServer({ pauseOnConnect: true });
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
@@ -310,7 +310,7 @@ describe("accept", () => {
     server.close();
   });
 
-  it("reports the end of a connection that was gone before", async () => {
+  it("reports the end of a connection that had closed before", async () => {
     const server = createServer({ pauseOnConnect: true });
     server.listen(0, "127.0.0.1");
     await once(server, "listening");

@@ -1,5 +1,5 @@
-// A TCP or TLS socket as the data path uses it: bytes arrive in one callback, out of a read buffer that all plain TCP
-// sockets share, and leave through an outbox. Client, tunnel and service connections are all made of this.
+// A TCP or TLS socket for the data path: bytes arrive in one callback, in a read buffer that all plain TCP sockets share, and
+// leave through an outbox. Client, tunnel and service connections are all built on this.
 
 import { connect as connectTcp, Socket, type TcpNetConnectOpts } from "node:net";
 import { type ConnectionOptions, connect as connectTls, TLSSocket } from "node:tls";
@@ -18,22 +18,22 @@ import { firstTurnBytes, nextTurnBytes, type ReadLength, readBuffer } from "./tu
 import { type UnwatchedSocket, unwatchedSockets } from "./unwatched-sockets.js";
 import { hadEnded, holdWriteErrors, isRefusal } from "./write-errors.js";
 
-/** How long after our FIN the peer may go on sending before the connection is closed. */
+/** How long the peer may continue to send after our FIN before the connection is closed. */
 const LINGER_MS = 2_000;
-/** How long what came before a write failed may take to be read; it is at most what the kernel holds. */
+/** Timeout for reading what arrived before a write failed; it is at most what the kernel holds. */
 const READ_ON_MS = 30_000;
 /** The system counts in seconds, and takes 0 for its own default of two hours. */
 const LEAST_KEEP_ALIVE_MS = 1_000;
 
 export class ByteSocket implements Reader, UnwatchedSocket {
-  /** As long as there is no connection, one that never will be any. */
+  /** A placeholder until there is a connection. */
   socket: Socket;
   readonly out: Outbox;
   handler: SocketHandler;
   readonly #clock: Clock;
   /**
-   * What the handler counts up: messages in the bytes that have come. A turn in which they were many and small is followed
-   * by shorter ones. Not counting is fine where a byte costs no more than a copy.
+   * Number of messages in the received bytes; incremented by the handler. A turn with many small messages is followed by shorter ones. A
+   * handler needn't count if its work per byte is no more than a copy.
    */
   messages: number;
   #error: Error | undefined;
@@ -41,21 +41,21 @@ export class ByteSocket implements Reader, UnwatchedSocket {
   #paused: boolean;
   #closing: boolean;
   #lingering: Timer | undefined;
-  /** A write has failed: what the peer had sent is read, nothing is sent any more. */
+  /** Whether a write has failed: bytes that the peer had sent are still read, but nothing is sent any more. */
   #readsOn: boolean;
-  /** Reads into shared memory, by `onread`; otherwise by `data` events. */
+  /** Whether it reads into shared memory with `onread`; otherwise with `data` events. */
   #shared: boolean;
   readonly #readLength: ReadLength;
-  /** How much a turn reads now, and what has come since the last one that was used up. */
+  /** Bytes that may be read per turn now, and bytes read since the last turn that was used up. */
   #turnBytes: number;
   #readBytes: number;
-  /** The turn is used up: reading goes on in the next one. */
+  /** Whether the turn is used up: reading continues in the next one. */
   #awaitingTurn: boolean;
-  /** There is no connection yet: `socket` is none. */
+  /** Whether there is no connection yet: `socket` is a placeholder. */
   #dialling: boolean;
-  /** Ends the wait for a connection that stands, with its TLS handshake; undefined when there is no wait. */
+  /** Ends the wait for an open connection, including its TLS handshake; undefined if there is no wait. */
   #stopOpening: (() => void) | undefined;
-  /** `end` came while it dialled. */
+  /** Whether `end` was called while dialling. */
   #endLater: boolean;
 
   private constructor(
@@ -88,8 +88,8 @@ export class ByteSocket implements Reader, UnwatchedSocket {
   }
 
   /**
-   * Takes over a socket from a server. Plain TCP sockets must come paused (`pauseOnConnect: true`). To the server they are
-   * gone then: `server.close()` doesn't wait for them, and the owner counts connections.
+   * Takes over a socket from a server. Plain TCP sockets must be paused (`pauseOnConnect: true`). The server no longer knows them
+   * afterwards: `server.close()` doesn't wait for them, and the owner counts connections.
    */
   static accept(
     accepted: Socket,
@@ -101,8 +101,9 @@ export class ByteSocket implements Reader, UnwatchedSocket {
   }
 
   /**
-   * Opens a TCP or TLS connection to whichever of a host's addresses takes it first. Bytes can be written at once. How it
-   * ended, if it never stood too, is told by the handler's `onClose`: when a write fails, behind all that the peer had sent.
+   * Opens a TCP or TLS connection to the first of a host's addresses that accepts. Bytes can be written at once. The handler's `onClose`
+   * reports how the connection ended, also if it was never open. After a failed write, it is called once everything that the peer had sent
+   * was read.
    */
   static connect(options: ConnectOptions, handler: SocketHandler): ByteSocket {
     const socket = new ByteSocket(handler, "long", options.clock ?? systemClock, undefined);
@@ -110,7 +111,7 @@ export class ByteSocket implements Reader, UnwatchedSocket {
     return socket;
   }
 
-  /** Begins TLS on a connection that stands, and belongs to the new socket from here on. */
+  /** Starts TLS on an open connection, which belongs to the new socket from here on. */
   static secure(
     over: ByteSocket,
     tls: ConnectionOptions,
@@ -125,19 +126,19 @@ export class ByteSocket implements Reader, UnwatchedSocket {
     });
   }
 
-  /** The connection doesn't stand yet. */
+  /** Whether the connection isn't open yet. */
   get opening(): boolean {
     return this.#stopOpening !== undefined;
   }
 
-  /** The peer has sent its last byte. */
+  /** Whether the peer has ended its direction. */
   get ended(): boolean {
     return this.#ended;
   }
 
   /**
-   * Bytes that the kernel hasn't taken yet. Falls with every byte that the peer makes room for, unlike `writableLength`,
-   * which counts whole writes (feature-checked: Node's own socket timeout looks at the same number).
+   * Bytes that the kernel hasn't accepted yet. Decreases with every byte for which the peer makes room, unlike `writableLength`, which
+   * counts whole writes (feature-checked: Node's own socket timeout uses the same number).
    */
   get unsentBytes(): number {
     const handle = (this.socket as unknown as { _handle?: { writeQueueSize?: number } | null })._handle;
@@ -149,12 +150,12 @@ export class ByteSocket implements Reader, UnwatchedSocket {
     return this.#paused;
   }
 
-  /** Stops reading: the peer's bytes wait in the kernel. TLS may still pass on the rest of what it has decrypted. */
+  /** Stops reading: the peer's bytes remain in the kernel. TLS may still pass on the rest of what it has decrypted. */
   pause(): void {
     if (this.#paused || this.#closing || this.socket.destroyed) return;
     this.#paused = true;
     unwatchedSockets.add(this);
-    // A pause would stop the TLS handshake as well.
+    // Pausing would stop the TLS handshake as well.
     if (!this.#awaitingTurn && !this.opening) this.socket.pause();
   }
 
@@ -167,11 +168,11 @@ export class ByteSocket implements Reader, UnwatchedSocket {
 
   /** For the list of unwatched sockets. */
   checkPeer(): void {
-    // One whose write has failed is known to be gone, and has time to be read.
+    // After a failed write, the connection is known to be closed; what it received is still being read.
     if (!this.opening && !this.#readsOn && isConnectionCut(this.socket)) this.socket.destroy(resetError());
   }
 
-  /** For the read turns: others had theirs. */
+  /** For the read turns: other sockets have been read. */
   onReadTurn(): void {
     this.#awaitingTurn = false;
     if (!this.#paused && !this.socket.destroyed) this.socket.resume();
@@ -185,10 +186,10 @@ export class ByteSocket implements Reader, UnwatchedSocket {
   }
 
   /**
-   * Sends what is collected, for as long as the peer takes to read it, then FIN, and closes. `onClose` is the next call.
-   * What the peer still sends is read and dropped for a while: closing a socket with unread bytes makes the kernel drop
-   * what it hasn't sent, and answer with a reset that can overtake the rest.
-   * `cut`: who hasn't closed by then is reset, because FIN, and what stands before it, may wait where nobody reads.
+   * Sends what is collected, for as long as the peer takes to read it, then FIN, and closes. `onClose` is the next call. What the peer
+   * still sends is read and dropped for a while: closing a socket with unread bytes makes the kernel drop what it hasn't sent, and answer
+   * with a reset that can overtake the rest. `cut`: a peer that hasn't closed by then is reset, because FIN and the bytes before it may be
+   * queued for a peer that doesn't read.
    */
   close(cut = false): void {
     if (this.#closing) return;
@@ -210,8 +211,8 @@ export class ByteSocket implements Reader, UnwatchedSocket {
   }
 
   /**
-   * Closes at once with a TCP reset, so that the peer can't take what it has for complete. What the kernel takes goes before
-   * it, what waits is dropped.
+   * Closes at once with a TCP reset, so that the peer can't take what it has for complete. Bytes that the kernel accepts are sent before
+   * the reset, the others are dropped.
    */
   reset(): void {
     if (this.#dialling) {
@@ -220,7 +221,7 @@ export class ByteSocket implements Reader, UnwatchedSocket {
     }
     this.out.flush();
     this.out.close();
-    // Nothing is said meanwhile. Unix sockets have no reset.
+    // Prevents callbacks until it is closed. Unix sockets have no reset.
     this.#closing = true;
     if (this.socket.remoteFamily === undefined) this.socket.destroy();
     else resetSocket(this.socket);
@@ -289,7 +290,7 @@ export class ByteSocket implements Reader, UnwatchedSocket {
     socket.end();
   }
 
-  /** Listens to what becomes of the socket. */
+  /** Subscribes to the socket's events. */
   #watch(shared: boolean): void {
     const socket = this.socket;
     this.#shared = shared;
@@ -313,12 +314,12 @@ export class ByteSocket implements Reader, UnwatchedSocket {
     socket.on("error", (error) => {
       this.#error = error;
     });
-    // A connection can be gone before it is taken over; its event is in the past then.
+    // A connection can be closed before it is taken over; its event was emitted already then.
     if (socket.closed) process.nextTick(() => this.#onClose());
     else socket.on("close", () => this.#onClose());
   }
 
-  /** A write has failed. The answer to what was written may have come before that. */
+  /** Handles a failed write. The answer to what was written may have arrived before that. */
   #readOn(error: Error): boolean {
     if (this.#ended || this.#closing || this.socket.destroyed || !isRefusal(error)) return false;
     this.#readsOn = true;
@@ -362,11 +363,11 @@ export class ByteSocket implements Reader, UnwatchedSocket {
     this.reset();
   }
 
-  /** How one socket reads into shared memory. */
+  /** Options by which one socket reads into shared memory. */
   #onRead(): OnRead {
     let current: Buffer | undefined;
     return {
-      // Asked for after each read; only another buffer is an answer.
+      // Called after each read; returns a buffer only if it is another one.
       buffer: () => {
         const buffer = readBuffer(this.#readLength, this.#turnBytes);
         if (buffer === current) return undefined;

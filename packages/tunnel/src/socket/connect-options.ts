@@ -3,12 +3,15 @@ import type { DialTarget } from "../dial/dial.js";
 
 /** What to connect to, and how long to try. */
 export interface ConnectOptions extends DialTarget {
-  /** For TLS. The server name has to be in it where there is one. Ciphers are `TLS_CIPHERS` if neither they nor a context are. */
+  /**
+   * Enables TLS. Must include the server name, if there is one. Ciphers default to `TLS_CIPHERS`, unless a secure context is
+   * set.
+   */
   readonly tls?: ConnectionOptions;
-  /** The connection, with its TLS handshake, stands: bytes can pass. */
+  /** Called when the connection is open, including its TLS handshake. */
   readonly onOpen?: () => void;
-  /** After this the connection fails; undefined or 0: after no time. */
+  /** Timeout for opening the connection; undefined or 0: none. */
   readonly timeoutMs?: number;
-  /** TCP asks a silent peer whether it is there after this time; undefined or 0: it doesn't. */
+  /** Idle time after which TCP keep-alive probes the peer; undefined or 0: never. */
   readonly keepAliveMs?: number;
 }

@@ -51,7 +51,7 @@ describe("Outbox", () => {
     expect(socket.taken.map(({ length }) => length)).toEqual([SLAB_BYTES - 5, 12]);
   });
 
-  it("lets bytes that nobody waits for leave with the next ones, or after a moment", async () => {
+  it("sends bytes that aren't urgent with the next ones, or after a short delay", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     try {
       const { socket, out } = setup();
@@ -82,7 +82,7 @@ describe("Outbox", () => {
     }
   });
 
-  it("gives its slab back when the kernel took all, and keeps none while idle", () => {
+  it("returns its slab when the kernel accepted everything, and keeps none while idle", () => {
     const { out } = setup();
     text(out, "x");
     const slab = out.slab as Buffer;
@@ -93,7 +93,7 @@ describe("Outbox", () => {
     giveSlab(reused);
   });
 
-  it("takes no more memory than it needs, and keeps what it has when it needs more", () => {
+  it("uses no more memory than it needs, and keeps its contents when it needs more", () => {
     const { socket, out } = setup();
     const sizes: number[] = [];
     const counts = [10, 5_000, 20_000, 70_000];
@@ -107,7 +107,7 @@ describe("Outbox", () => {
     expect(socket.takeAll().equals(Buffer.concat(expected))).toBe(true);
   });
 
-  it("leaves memory alone that the kernel still reads from", () => {
+  it("doesn't touch memory that the kernel still reads from", () => {
     const { socket, out } = setup();
     socket.stalled = true;
     for (let i = 0; i < 40; i++) {
@@ -115,13 +115,13 @@ describe("Outbox", () => {
       out.write(bytes, 0, bytes.length);
       out.flush();
     }
-    // Fails if a pending write's memory was changed.
+    // Fails if the memory of a pending write was changed.
     socket.drain();
     out.onDrain();
     expect(socket.takeAll()).toHaveLength((39 * 40 * 800) / 2 + 40);
   });
 
-  it("has its slabs back when a congested socket has drained", () => {
+  it("returns its slabs when a congested socket has drained", () => {
     const { socket, out } = setup();
     socket.stalled = true;
     text(out, "x".repeat(50_000));
@@ -137,7 +137,7 @@ describe("Outbox", () => {
     giveSlab(other);
   });
 
-  it("is congested from the first write that is too much until the drain, and sends only whole slabs meanwhile", async () => {
+  it("is congested from the first write above the limit until the drain, and sends only whole slabs meanwhile", async () => {
     const { socket, out } = setup();
     socket.stalled = true;
     out.write(Buffer.alloc(20_000), 0, 20_000);
@@ -158,7 +158,7 @@ describe("Outbox", () => {
     expect(socket.takeAll()).toHaveLength(20_050 + SLAB_BYTES);
   });
 
-  it("holds no slab for each small write that waits", async () => {
+  it("doesn't keep a slab for each small pending write", async () => {
     const { socket, out } = setup();
     socket.stalled = true;
     for (let i = 0; i < 500; i++) {
@@ -169,7 +169,7 @@ describe("Outbox", () => {
     expect([...memory].reduce((sum, { byteLength }) => sum + byteLength, 0)).toBeLessThan(4 * SLAB_BYTES);
   });
 
-  it("copies a little for TLS, which reads the bytes later", () => {
+  it("copies small writes for TLS, which reads the bytes later", () => {
     const { socket, out } = setup(false);
     socket.stalled = true;
     text(out, "secret");
@@ -184,7 +184,7 @@ describe("Outbox", () => {
     expect(socket.takeAll().toString()).toBe("secret");
   });
 
-  it("takes TLS for congested when it has more than a turn brings, which it tells a turn later", () => {
+  it("treats TLS as congested when it has more than a turn's bytes, whose end it reports a turn later", () => {
     const { socket, out } = setup(false);
     socket.stalled = true;
     const bytes = Buffer.alloc(SLAB_BYTES);
@@ -200,7 +200,7 @@ describe("Outbox", () => {
     expect(socket.takeAll()).toHaveLength(SLAB_BYTES + 4);
   });
 
-  it("lends TLS what is much, until the drain", () => {
+  it("lends large writes to TLS until the drain", () => {
     const { socket, out } = setup(false);
     socket.stalled = true;
     text(out, "x".repeat(50_000));
@@ -216,7 +216,7 @@ describe("Outbox", () => {
     giveSlab(other);
   });
 
-  it("seals what comes after setSeal, one frame a slab, in place", () => {
+  it("seals what follows setSeal, one frame per slab, in place", () => {
     const { socket, out } = setup();
     text(out, "plain ");
     out.setSeal(4, (slab, start, end) => {
@@ -251,7 +251,7 @@ describe("Outbox", () => {
     expect(ended.out.pendingBytes).toBe(0);
   });
 
-  it("sends every byte in order whatever is written, however the socket stalls", () => {
+  it("sends every byte in order, whatever is written and however the socket stalls", () => {
     const step = fc.oneof(
       fc.tuple(
         fc.constant("write"),
@@ -304,7 +304,7 @@ describe("Outbox", () => {
 });
 
 describe("FlushQueue", () => {
-  it("runs each item once, and what a flush schedules in the next turn", async () => {
+  it("runs each item once, and runs what a flush schedules in the next turn", async () => {
     const queue = new FlushQueue();
     const runs: string[] = [];
     const second = { onTurnEnd: (): unknown => runs.push("second") };
@@ -323,7 +323,7 @@ describe("FlushQueue", () => {
     expect(runs).toEqual(["first", "first", "second", "second"]);
   });
 
-  it("runs tunnels behind all others of the turn, whatever came first", async () => {
+  it("runs tunnels after all others of the turn, whatever was scheduled first", async () => {
     const queue = new FlushQueue();
     const runs: string[] = [];
     const named = (name: string) => ({ onTurnEnd: (): unknown => runs.push(name) });

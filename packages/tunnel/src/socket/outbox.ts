@@ -1,5 +1,5 @@
-// Collects what one socket has to send and writes it once at the end of the event-loop turn, or as soon as a slab is
-// full. WebSocket connections set a seal, which turns each slab into one frame in place.
+// Collects what one socket has to send and writes it once at the end of the event-loop turn, or as soon as a slab is full.
+// WebSocket connections set a seal, which turns each slab into one frame in place.
 
 import type { Socket } from "node:net";
 import { type Flushable, type Postponed, turnEnd } from "./flush-queue.js";
@@ -9,15 +9,17 @@ import { giveSlab, SLAB_BYTES, takeSlab } from "./slab-pool.js";
 export type Seal = (slab: Buffer, start: number, end: number) => number;
 
 export class Outbox implements Flushable, Postponed {
-  /** Where `take` and `reserve` have their bytes; valid until the next call of anything here. */
+  /** The slab into which `take` and `reserve` return offsets; valid until the next call of any method here. */
   slab: Buffer | undefined;
-  /** The socket's write buffer is too full: hold what can be held until `drain`, which will come. */
+  /** The socket's write buffer is above the high-water mark: hold back what you can until `drain`, which will follow. */
   congested: boolean;
-  /** How often collected bytes went to the socket. */
+  /** Number of flushes to the socket. */
   flushes: number;
-  /** Undefined: there is no connection yet, and what is flushed is held. */
+  /** Undefined while there is no connection; flushed bytes are held until then. */
   #socket: Socket | undefined;
-  /** Plain TCP hands bytes to the kernel within write(). TLS does so later: what is to be reused at once has to be copied. */
+  /**
+   * Plain TCP passes bytes to the kernel within write(). TLS does so later, so memory that is reused at once has to be copied.
+   */
   #synchronous: boolean;
   readonly #held: Buffer[];
   #heldBytes: number;
@@ -26,7 +28,7 @@ export class Outbox implements Flushable, Postponed {
   #end: number;
   /** Slabs that libuv still reads from; all of them are free when the socket has drained. */
   readonly #lent: Buffer[];
-  /** The flush queue calls `onTurnEnd` in this turn, `onLater` in a moment. */
+  /** Whether the flush queue is going to call `onTurnEnd` in this turn, and `onLater` soon. */
   #scheduled: boolean;
   #scheduledLater: boolean;
   #closed: boolean;
@@ -48,12 +50,15 @@ export class Outbox implements Flushable, Postponed {
     this.#closed = false;
   }
 
-  /** Bytes accepted and not yet taken by the kernel. */
+  /** Bytes accepted here but not yet by the kernel. */
   get pendingBytes(): number {
     return this.#end - this.#headroom + this.#heldBytes + (this.#socket?.writableLength ?? 0);
   }
 
-  /** There is a connection: what was held goes out. True: it was too much, and has all gone, which is for the owner a drain. */
+  /**
+   * Sets the connection and sends the held bytes. Returns true if they exceeded the limit and were all sent, which is a drain
+   * for the owner.
+   */
   connect(socket: Socket, synchronous: boolean): boolean {
     this.#socket = socket;
     this.#synchronous = synchronous;
@@ -64,7 +69,7 @@ export class Outbox implements Flushable, Postponed {
     return wasCongested && !this.congested;
   }
 
-  /** From the next byte on, every slab is framed by `seal`, which may use `headroom` bytes in front. */
+  /** From the next byte on, `seal` frames every slab; it may use `headroom` bytes in front. */
   setSeal(headroom: number, seal: Seal): void {
     this.flush();
     this.#headroom = headroom;
@@ -72,14 +77,14 @@ export class Outbox implements Flushable, Postponed {
     this.#end = headroom;
   }
 
-  /** Takes `count` contiguous bytes (far less than a slab) and returns their offset in `slab`. */
+  /** Reserves `count` contiguous bytes (far less than a slab) and returns their offset in `slab`. */
   take(count: number): number {
     const offset = this.reserve(count);
     this.#end = offset + count;
     return offset;
   }
 
-  /** The same for bytes that nobody waits for: they leave with the next ones, or in a few milliseconds. */
+  /** The same for bytes that aren't urgent: they leave with the next ones, or in a few milliseconds. */
   takeLater(count: number): number {
     if (this.#scheduled || this.#end - this.#headroom >= MOST_LATER_BYTES) return this.take(count);
     if (!this.#scheduledLater) {
@@ -93,8 +98,8 @@ export class Outbox implements Flushable, Postponed {
   }
 
   /**
-   * Makes room for up to `count` contiguous bytes, more than a slab if need be, and returns where in `slab` they start:
-   * they are written there, and `advance` says where they end, before anything else here is called.
+   * Makes room for up to `count` contiguous bytes, more than a slab if needed, and returns their offset in `slab`. Write them
+   * there, and call `advance` with their end before any other method.
    */
   reserve(count: number): number {
     if (this.#end + count > SLAB_BYTES) this.flush();
@@ -108,7 +113,7 @@ export class Outbox implements Flushable, Postponed {
     if (end >= SLAB_BYTES) this.flush();
   }
 
-  /** Copies bytes; the caller's buffer is free again when this returns. */
+  /** Copies bytes; the caller can reuse its buffer when this returns. */
   write(buffer: Buffer, start: number, end: number): void {
     let from = start;
     while (from < end) {
@@ -126,25 +131,25 @@ export class Outbox implements Flushable, Postponed {
     }
   }
 
-  /** Copies text of one byte per character. */
+  /** Copies text with one byte per character. */
   writeLatin1(text: string): void {
     const offset = this.reserve(text.length);
     this.advance(offset + (this.slab as Buffer).write(text, offset, "latin1"));
   }
 
-  /** Called by the flush queue. A congested socket gets whole slabs only, so that what waits is no more than its bytes. */
+  /** Called by the flush queue. A congested socket gets only whole slabs, so that queued writes waste no memory. */
   onTurnEnd(): void {
     this.#scheduled = false;
     if (!this.congested) this.flush();
   }
 
-  /** Called by the flush queue for what `takeLater` took. */
+  /** Called by the flush queue for the bytes of `takeLater`. */
   onLater(): void {
     this.#scheduledLater = false;
     if (!this.#scheduled) this.onTurnEnd();
   }
 
-  /** For the socket: its write buffer is empty. */
+  /** Called when the socket's write buffer is empty. */
   onDrain(): void {
     this.congested = false;
     for (const slab of this.#lent) giveSlab(slab);
@@ -180,7 +185,8 @@ export class Outbox implements Flushable, Postponed {
       return;
     }
     const below = socket.write(view);
-    // Empty right after write(): the kernel has all of it and the slab is free. Otherwise libuv still points into it.
+    // If the buffer is empty right after write(), the kernel has everything and the slab is free. Otherwise libuv still points
+    // into it.
     if (socket.writableLength === 0) giveSlab(slab);
     else if (!below) {
       this.#onFull(socket);
@@ -188,7 +194,7 @@ export class Outbox implements Flushable, Postponed {
     }
   }
 
-  /** Drops what is not sent yet; nothing is written from here on. */
+  /** Drops what isn't sent yet; nothing is written from here on. */
   close(): void {
     this.#closed = true;
     this.#held.length = 0;
@@ -197,21 +203,24 @@ export class Outbox implements Flushable, Postponed {
   }
 
   /**
-   * The socket is above its high-water mark. With plain TCP the kernel has no room then. TLS says so after each write of some
-   * size, until the next turn: what it had before this write is to be held against it.
+   * The socket is above its high-water mark. With plain TCP this means that the kernel has no room. TLS reports it after each
+   * larger write until the next turn, so only the amount that it has queued counts.
    */
   #onFull(socket: Socket): void {
     if (this.#synchronous || socket.writableLength > MOST_ENCRYPTED_BYTES) this.congested = true;
   }
 
-  /** Bytes that wait would hold a whole slab, be they few; and only a write that congests is told of, by its drain. */
+  /**
+   * Whether to copy the bytes. Otherwise even a few queued bytes would keep a whole slab; and a slab can be lent only with a
+   * write above the high-water mark, since only that is followed by a drain.
+   */
   #isBetterCopied(socket: Socket, count: number, slabBytes: number): boolean {
     if (!this.#synchronous && count < socket.writableHighWaterMark) return true;
     const waits = !this.#synchronous || socket.writableLength > 0;
     return waits && count <= slabBytes * SPARE_SHARE;
   }
 
-  /** A slab that has what is collected, and room up to the offset `end`; it leaves at the end of this turn. */
+  /** Returns a slab with what is collected, and room up to the offset `end`; it leaves at the end of this turn. */
   #open(end: number): Buffer {
     if (!this.#scheduled) {
       this.#scheduled = true;
@@ -237,13 +246,13 @@ export class Outbox implements Flushable, Postponed {
   }
 }
 
-/** What an owner may write before there is a connection, until it is to wait: as much as into Node's sockets. */
+/** Bytes that an owner may write before there is a connection until it is congested: the same as for Node's sockets. */
 const MOST_HELD_BYTES = 16 * 1024;
 /** Below this a byte loop beats the call into native code. */
 const SMALL_COPY_BYTES = 24;
-/** More bytes than that don't wait for others. */
+/** Larger writes aren't delayed. */
 const MOST_LATER_BYTES = 512;
-/** What TLS may have without being congested: what a turn brings, whose end it tells in the next one. */
+/** Bytes that TLS may have queued without being congested: those of one turn, whose end it reports in the next one. */
 const MOST_ENCRYPTED_BYTES = SLAB_BYTES;
-/** What waits and fills no more of its slab than this is copied out of it. */
+/** Queued bytes that fill no more than this fraction of their slab are copied. */
 const SPARE_SHARE = 1 / 4;

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { giveBack } from "./read-memory.js";
 
-it("is gone at once, and no longer counts", () => {
+it("is freed at once, and no longer counts as external memory", () => {
   const before = process.memoryUsage().arrayBuffers;
   for (let i = 0; i < 1_000; i++) {
     const chunk = Buffer.allocUnsafeSlow(1024 * 1024);
@@ -11,7 +11,7 @@ it("is gone at once, and no longer counts", () => {
   expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(100 * 1024 * 1024);
 });
 
-it("stays where it is little, or others have a part in it", () => {
+it("is kept if it is small or shared", () => {
   const memory = Buffer.alloc(16 * 1024, 7);
   const part = memory.subarray(0, 8 * 1024);
   giveBack(part);

@@ -1,22 +1,25 @@
-// Memory of reads that isn't shared. What has come on an accepted TLS connection, Node hands over in fresh memory, up to 16 KiB
-// at a time. Until the collector finds that, it counts as heap, and makes the collector go through all of the heap again and
-// again: a third of a server's CPU time where bodies of some size came by TLS. So it is given back at once.
+// Frees the memory of reads that isn't shared. Node passes on what arrived on an accepted TLS connection in newly allocated
+// memory, up to 16 KiB at a time. Until the garbage collector finds it, it counts towards the heap, and makes the collector run
+// repeatedly: a third of a server's CPU time if larger bodies arrive over TLS. So it is freed at once.
 
 import { MessageChannel } from "node:worker_threads";
 
-/** Less is left to the collector: to give it back takes longer than it saves. */
+/** Smaller chunks are left to the collector: freeing them takes longer than it saves. */
 const LEAST_BYTES = 4 * 1024;
 
-/** Gives back the memory of a chunk that has been read: it is empty from then on, and so are all views of it. */
+/** Frees the memory of a chunk that has been read; the chunk and all views of its memory are empty afterwards. */
 export function giveBack(chunk: Buffer): void {
   const { buffer, byteLength } = chunk;
-  // Memory that others have a part in isn't the chunk's to give.
+  // Memory that is shared with others must not be freed.
   if (byteLength >= LEAST_BYTES && buffer.byteLength === byteLength) drop(buffer as ArrayBuffer);
 }
 
 const drop: (memory: ArrayBuffer) => void = dropper();
 
-/** By ES2024, from Node.js 22 on. Before, by a port without another end: what it is sent is its own, and nobody gets it. */
+/**
+ * Uses `transfer` of ES2024, from Node.js 22 on. Before, uses a message port whose other end is closed: memory transferred to
+ * it is lost.
+ */
 function dropper(): (memory: ArrayBuffer) => void {
   const { transfer } = ArrayBuffer.prototype as { transfer?: (byteLength: number) => ArrayBuffer };
   if (transfer !== undefined) return (memory) => void transfer.call(memory, 0);

@@ -28,7 +28,7 @@ function countTurns(): { readonly turn: number; stop(): void } {
   };
 }
 
-/** What the accepted end reads in each turn of a long upload, most of which is there before it begins. */
+/** Bytes that the accepted end reads per turn of a long upload, most of which is there before it begins. */
 async function readUpload(
   loopback: Loopback,
   onRead?: (far: ByteSocket, count: number) => void,
@@ -57,13 +57,13 @@ async function readUpload(
 }
 
 describe("one turn reads", () => {
-  it("at most 1 MiB, and 256 KiB before it is known to be bulk, though megabytes wait", async () => {
+  it("at most 1 MiB, and 256 KiB until it is known to be bulk, although megabytes are available", async () => {
     const perTurn = await readUpload(await connectLoopback());
     expect(perTurn[0]).toBeLessThanOrEqual(256 * KIB);
     expect(Math.max(...perTurn)).toBeLessThanOrEqual((1024 + 256) * KIB);
   });
 
-  it("a quarter of that from a peer that isn't trusted with more, 64 KiB at a time", async () => {
+  it("a quarter of that from a less trusted peer, 64 KiB at a time", async () => {
     let longest = 0;
     const perTurn = await readUpload(await connectLoopback(undefined, "short"), (_far, count) => {
       longest = Math.max(longest, count);
@@ -73,14 +73,15 @@ describe("one turn reads", () => {
     expect(Math.max(...perTurn)).toBeLessThanOrEqual((256 + 64) * KIB);
   });
 
-  it("of TLS what had been decrypted behind that, too", async () => {
-    // Node reads 64 KiB from the socket at a time; a turn that is used up stops that, and what is decrypted comes.
+  it("in addition for TLS, what was already decrypted", async () => {
+    // Node reads 64 KiB from the socket at a time. A turn that is used up stops that, but what was decrypted is still passed
+    // on.
     const perTurn = await readUpload(await connectLoopback(tls));
     expect(perTurn[0]).toBeLessThanOrEqual((256 + 64) * KIB);
     expect(Math.max(...perTurn)).toBeLessThanOrEqual((1024 + 64) * KIB);
   });
 
-  it("16 KiB behind one that was full of small messages, and grows again with them", async () => {
+  it("16 KiB after one that was full of small messages, and more again as messages grow", async () => {
     let reads = 0;
     const perTurn = await readUpload(await connectLoopback(), (far, count) => {
       if (reads++ < 20) far.messages += count / 6;
@@ -92,7 +93,7 @@ describe("one turn reads", () => {
     expect(Math.max(...perTurn.slice(20))).toBeGreaterThan(64 * KIB);
   });
 
-  it("no byte while its reader pauses, in whatever order pauses and turns come", async () => {
+  it("nothing while its reader pauses, in whatever order pauses and turns come", async () => {
     let paused = false;
     let whilePaused = 0;
     let reads = 0;
@@ -100,7 +101,7 @@ describe("one turn reads", () => {
       if (paused) whilePaused++;
       far.pause();
       if (reads++ % 3 === 0) {
-        // Within the read, with its turn used up or not: the next turn begins as if nothing had been.
+        // Within the read, whether or not its turn is used up: the next turn begins as usual.
         far.resume();
         return;
       }
@@ -115,7 +116,7 @@ describe("one turn reads", () => {
     expect(whilePaused).toBe(0);
   });
 
-  it("no more than that of what is dropped behind a close", async () => {
+  it("no more than that of bytes that are dropped after a close", async () => {
     const { near, nearCalls, far, farCalls } = await connectLoopback();
     const upload = Buffer.alloc(2 * 1024 * KIB);
     far.pause();

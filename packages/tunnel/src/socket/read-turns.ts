@@ -1,13 +1,13 @@
-// Sockets that have read their share of an event-loop turn and go on in the next one, behind what other sockets have to
-// say. Without it libuv reads up to 32 times from one socket before it looks at the next: 8 MiB of whatever a peer sends.
-// How long a turn is stands in turn-length.ts.
+// Sockets that have read their share of an event-loop turn and continue in the next one, after other sockets were read. Without
+// this, libuv reads up to 32 times from one socket before it turns to the next: 8 MiB of whatever a peer sends. The length of a
+// turn is determined in turn-length.ts.
 
 /** A socket that waits for its next turn. */
 export interface Reader {
   onReadTurn(): void;
 }
 
-/** One list per process: setImmediate comes right behind the poll phase, and what is started there is polled next. */
+/** One list per process: setImmediate callbacks run right after the poll phase, and reads started there are polled next. */
 class ReadTurns {
   #waiting: Reader[] = [];
   #spare: Reader[] = [];
@@ -19,7 +19,7 @@ class ReadTurns {
     this.#spare = waiting;
   };
 
-  /** Asks for one call of `onReadTurn`, in the next turn; the caller asks once. */
+  /** Schedules one call of `onReadTurn` in the next turn; to be called once per turn. */
   wait(reader: Reader): void {
     // oxlint-disable-next-line no-restricted-globals -- the next turn: other sockets are read before it
     if (this.#waiting.push(reader) === 1) setImmediate(this.#run);

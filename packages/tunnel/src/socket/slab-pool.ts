@@ -1,16 +1,16 @@
-// Memory for outgoing bytes. A connection takes a slab when it has something to send and gives it back when the kernel
-// has taken all of it, so that idle connections hold none and a steady state allocates nothing. Slabs come in four sizes:
+// Memory for outgoing bytes. A connection takes a slab when it has something to send and returns it when the kernel has
+// accepted all of it, so that idle connections hold none and a steady state allocates nothing. Slabs come in four sizes:
 // hundreds of connections may have something to send in one turn, and most of them little.
 
-/** Room for frame headers around what one read brings, so that it leaves in one write. */
+/** Room for frame headers around the bytes of one read, so that they leave in one write. */
 const HEADER_BYTES = 256;
 /**
- * Bytes of the largest slab: a long read, which is also a stream's first window. With a quarter of that, a download took
- * a third more CPU time: half of it is per call, in the kernel as in Node.
+ * Size of the largest slab: a long read, which is also a stream's first window. With a quarter of that, a download took a third
+ * more CPU time: half of its cost is per call, in the kernel as in Node.
  */
 export const SLAB_BYTES: number = 256 * 1024 + HEADER_BYTES;
 
-/** Slabs of one size that wait for their next use. */
+/** Free slabs of one size. */
 class SlabPool {
   readonly bytes: number;
   readonly #slabs: Buffer[] = [];
@@ -30,13 +30,13 @@ class SlabPool {
   }
 }
 
-// Together they keep 32 MiB at most.
+// Together they keep at most 32 MiB.
 const small = new SlabPool(4 * 1024, 1_024);
 const medium = new SlabPool(16 * 1024, 512);
 const large = new SlabPool(64 * 1024 + HEADER_BYTES, 64);
 const largest = new SlabPool(SLAB_BYTES, 64);
 
-/** A buffer with unspecified contents, of at least `bytes`. One of more than SLAB_BYTES is used once. */
+/** Returns a buffer with unspecified contents, of at least `bytes`. One larger than SLAB_BYTES is used once. */
 export function takeSlab(bytes: number): Buffer {
   if (bytes <= small.bytes) return small.take();
   if (bytes <= medium.bytes) return medium.take();
@@ -44,7 +44,7 @@ export function takeSlab(bytes: number): Buffer {
   return bytes <= largest.bytes ? largest.take() : Buffer.allocUnsafeSlow(bytes);
 }
 
-/** Gives a slab back. Nothing may still point into it. */
+/** Returns a slab to its pool. Nothing may still refer to it. */
 export function giveSlab(slab: Buffer): void {
   if (slab.length === small.bytes) small.give(slab);
   else if (slab.length === medium.bytes) medium.give(slab);

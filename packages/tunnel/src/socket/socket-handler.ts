@@ -1,14 +1,14 @@
 /**
- * What the owner of a socket is told. What throws is a fault of the owner's: it ends this connection, with a reset, and
- * `onClose` follows.
+ * The events that the owner of a socket receives. If a callback throws, that is the owner's fault: this connection is reset,
+ * and `onClose` follows.
  */
 export interface SocketHandler {
-  /** Bytes `[start, end)` arrived. They are gone when this returns: copy what has to stay. Changing them is allowed. */
+  /** Bytes `[start, end)` arrived. They are valid only during the call: copy what has to stay. Changing them is allowed. */
   onBytes(buffer: Buffer, start: number, end: number): void;
-  /** The peer will send nothing more. */
+  /** The peer won't send any more. */
   onEnd(): void;
   /** The outbox was congested and is empty again. */
   onDrain(): void;
-  /** The socket is gone, for `error` if there was one. The last call, exactly once. */
+  /** The socket is closed, because of `error` if there was one. The last call, exactly once. */
   onClose(error: Error | undefined): void;
 }

@@ -1,5 +1,5 @@
-// What the system knows of a TCP connection, and Node doesn't say: asked of the socket's handle, which has no public calls
-// for it (feature-checked; where there is no answer, Node's word counts).
+// What the system knows about a TCP connection but Node doesn't report: read from the socket's handle, which has no public API
+// for it (feature-checked; where that fails, Node's state is used).
 
 import { readSync, writeSync } from "node:fs";
 import type { Socket } from "node:net";
@@ -8,7 +8,7 @@ import { TLSSocket } from "node:tls";
 interface Handle {
   readonly fd?: number;
   getpeername?(into: object): number;
-  /** Of a TLS handle: that of its TCP connection. */
+  /** For a TLS handle: the handle of its TCP connection. */
   readonly _parent?: { close(onClosed: () => void): void; reset?(onClosed: () => void): number };
 }
 
@@ -17,8 +17,8 @@ const NO_BYTES = Buffer.alloc(0);
 const ONE_BYTE = Buffer.alloc(1);
 
 /**
- * Both directions of the connection are over for the system: by a reset, by keep-alive, or because both sides have ended.
- * (The address of its peer is what it loses then; `remoteAddress` remembers it.) Costs one system call, reads nothing.
+ * Whether both directions of the connection are closed for the system: by a reset, by keep-alive, or because both sides have
+ * ended. (Such a connection loses its peer's address; `remoteAddress` is a cached copy.) Costs one system call, reads nothing.
  */
 export function isConnectionOver(socket: Socket): boolean {
   if (socket.connecting) return false;
@@ -27,9 +27,9 @@ export function isConnectionOver(socket: Socket): boolean {
 }
 
 /**
- * The connection was cut: by a reset, or by keep-alive. After our own FIN a connection is over as well when its peer has
- * ended in order; the last bytes, and the end after them, may still have to be read. So the system is asked by a write of
- * nothing, which says EPIPE then. (Reading would say it too, but takes a byte.)
+ * Whether the connection was cut: by a reset, or by keep-alive. After our own FIN a connection is also closed when its peer has
+ * ended normally; the last bytes, and the end after them, may still have to be read. Then an empty write distinguishes the two:
+ * it fails with EPIPE after a normal end. (A read would show it too, but consume a byte.)
  */
 export function isConnectionCut(socket: Socket): boolean {
   if (!isConnectionOver(socket)) return false;
@@ -44,8 +44,8 @@ export function isConnectionCut(socket: Socket): boolean {
 }
 
 /**
- * For `end` events: whether what Node calls an end was a reset. libuv does so when bytes and the reset behind them come in
- * one event (its `POLLHUP` shortcut), so that what is cut would look complete. The error is still there to be read.
+ * For `end` events: whether what Node reports as an end was a reset. libuv does so if bytes and the reset after them arrive in
+ * one event (its `POLLHUP` shortcut), so that a cut message would look complete. The error can still be read.
  */
 export function isResetAtEnd(socket: Socket): boolean {
   if (!isConnectionOver(socket)) return false;
@@ -60,8 +60,8 @@ export function isResetAtEnd(socket: Socket): boolean {
 }
 
 /**
- * Closes with a TCP reset, in a moment if an end is on its way: libuv refuses a reset during a shutdown, and Node leaves the
- * handle open for ever then.
+ * Closes with a TCP reset; if an end is in progress, after that: libuv refuses a reset during a shutdown, and then Node would
+ * leave the handle open forever.
  */
 export function resetSocket(socket: Socket): void {
   const shutting = socket.writableEnded && !socket.writableFinished && socket.writableLength === 0;
@@ -69,7 +69,7 @@ export function resetSocket(socket: Socket): void {
   else resetAtOnce(socket);
 }
 
-/** Node has no reset for TLS sockets: the TCP connection below is closed by one (feature-checked). */
+/** Node has no reset for TLS sockets: this closes the underlying TCP connection with one (feature-checked). */
 function resetAtOnce(socket: Socket): void {
   if (!(socket instanceof TLSSocket)) {
     socket.resetAndDestroy();
@@ -83,7 +83,7 @@ function resetAtOnce(socket: Socket): void {
   socket.destroy();
 }
 
-/** What Node would have said. */
+/** The same error as Node's. */
 export function resetError(): Error {
   return Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET", syscall: "read" });
 }

@@ -21,7 +21,7 @@ describe("the length of the next turn", () => {
     expect(nextTurnBytes("long", kibibytes * KIB, messages)).toBe(expected * KIB);
   });
 
-  it("is a quarter of that for those who are read in short", () => {
+  it("is a quarter of that for sockets with short reads", () => {
     expect(firstTurnBytes("short")).toBe(64 * KIB);
     expect(nextTurnBytes("short", 64 * KIB, 0)).toBe(256 * KIB);
     expect(nextTurnBytes("short", 256 * KIB, 0)).toBe(256 * KIB);

@@ -1,11 +1,11 @@
-// How much a socket reads in one event-loop turn: much where bytes are cheap, little where they are many small messages,
-// so that what one connection makes of a turn is bounded by the work it causes and not by its bytes alone.
+// How much a socket reads in one event-loop turn: much if bytes are cheap, little if they are many small messages. So the work
+// that one connection causes in a turn is bounded, and not only its bytes.
 
 const KIB = 1024;
 
 /**
- * How much one callback brings at most. Long reads are cheaper by the byte; short ones are for peers that are not to be
- * trusted with so much memory, where what is over has to be kept until its turn comes.
+ * Maximum bytes of one callback. Long reads are cheaper per byte; short ones are for peers that aren't trusted with so much
+ * memory, where excess bytes have to be kept until their turn comes.
  */
 export type ReadLength = "short" | "long";
 
@@ -13,9 +13,9 @@ export type ReadLength = "short" | "long";
 const READ_BYTES: Readonly<Record<ReadLength, number>> = { short: 64 * KIB, long: 256 * KIB };
 const LEAST_BYTES = 16 * KIB;
 /**
- * The longest turn is so many reads: in a row they move bulk as cheaply as if there were no end to them, in turns of one
- * an upload took 40 % more CPU. All lengths are steps of this size, and no turn is more than one step above the last, so
- * that bulk has to stay bulk.
+ * The longest turn has this many reads: in a row they move bulk as cheaply as if there were no limit; with turns of one read,
+ * an upload took 40 % more CPU. All lengths differ by this factor, and a turn is at most one step longer than the last, so only
+ * lasting bulk gets long turns.
  */
 const STEP = 4;
 /** Messages that are enough for one turn, at well below a microsecond each. */
@@ -26,7 +26,7 @@ export function firstTurnBytes(length: ReadLength): number {
   return READ_BYTES[length];
 }
 
-/** Bytes of the turn behind one that had `bytes`, with so many messages in them (0: nobody counts, or one goes on). */
+/** Bytes of the turn after one with `bytes` and this number of messages (0: not counted, or a message continues). */
 export function nextTurnBytes(length: ReadLength, bytes: number, messages: number): number {
   const most = STEP * Math.min(READ_BYTES[length], bytes);
   const fitting = messages === 0 ? most : Math.min(most, (bytes / messages) * MANY_MESSAGES);
@@ -35,13 +35,13 @@ export function nextTurnBytes(length: ReadLength, bytes: number, messages: numbe
   return turn;
 }
 
-// One buffer serves every socket: libuv asks for memory, reads, and calls back before it looks at the next socket.
-// Windows starts reads ahead of the data, so there each socket has its own memory from Node.
+// One buffer serves every socket: libuv asks for memory, reads, and calls back before it turns to the next socket. Windows
+// starts reads before there is data, so there Node gives each socket its own memory.
 const long = process.platform === "win32" ? undefined : Buffer.allocUnsafeSlow(READ_BYTES.long);
 const short = long?.subarray(0, READ_BYTES.short);
 const least = long?.subarray(0, LEAST_BYTES);
 
-/** The shared memory for the reads of a turn; undefined where there is none. */
+/** The shared memory for the reads of a turn; undefined if there is none. */
 export function readBuffer(length: ReadLength, turnBytes: number): Buffer | undefined {
   const bytes = Math.min(turnBytes, READ_BYTES[length]);
   if (bytes >= READ_BYTES.long) return long;

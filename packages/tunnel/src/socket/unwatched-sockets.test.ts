@@ -12,7 +12,7 @@ class Socket {
 }
 
 describe("unwatched sockets", () => {
-  it("are looked at until they are taken off, and nothing waits without one", () => {
+  it("are checked until they are removed, and no timer runs without any", () => {
     const clock = new FakeClock();
     const unwatched = new UnwatchedSockets(clock);
     const [one, other] = [new Socket(), new Socket()];
@@ -32,7 +32,7 @@ describe("unwatched sockets", () => {
     expect(one.checks).toBe(2);
   });
 
-  it("may end themselves and each other while they are looked at", () => {
+  it("may end themselves and each other during a check", () => {
     const clock = new FakeClock();
     const unwatched = new UnwatchedSockets(clock);
     const [one, other] = [new Socket(), new Socket()];

@@ -1,20 +1,20 @@
-// Sockets that the event loop doesn't watch: those that aren't read from, because what they bring has nowhere to go, and
-// those whose peer has ended. A reset, or a peer that keep-alive has given up, would be noticed only when reading goes on or
-// a write fails: perhaps never. They are looked at from time to time instead.
+// Sockets that the event loop doesn't watch: those that aren't read, because their bytes have nowhere to go, and those whose
+// peer has ended. A reset, or a peer that keep-alive has given up, would be noticed only when reading continues or a write
+// fails: perhaps never. So these sockets are checked periodically.
 
 import type { Clock, Timer } from "../clock.js";
 import { systemClock } from "../system-clock.js";
 
 /** A socket that is paused, or whose peer has ended. */
 export interface UnwatchedSocket {
-  /** Ends the socket if its connection was cut. */
+  /** Closes the socket if its connection was cut. */
   checkPeer(): void;
 }
 
-/** How often each is looked at. With forwarder, two nodes and agent on the way, a reset is through in 20 s at the latest. */
+/** Interval between checks. With forwarder, two nodes and agent on the path, a reset passes all of them within 20 s. */
 export const CHECK_INTERVAL_MS = 5_000;
 
-/** One list per process. A look is one system call, and reads nothing: what waits keeps waiting. */
+/** One list per process. A check is one system call and reads nothing: unread bytes stay where they are. */
 export class UnwatchedSockets {
   readonly #clock: Clock;
   readonly #sockets = new Set<UnwatchedSocket>();
@@ -35,7 +35,7 @@ export class UnwatchedSockets {
 
   #wait(): void {
     this.#timer = this.#clock.setTimeout(() => this.#check(), CHECK_INTERVAL_MS);
-    // It is the sockets that a program lives for.
+    // The sockets keep the process alive; this timer must not.
     (this.#timer as Partial<NodeJS.Timeout>).unref?.();
   }
 

@@ -1,4 +1,4 @@
-// What a peer sent before it closed the connection is read, though it took no more of what was written to it.
+// What a peer sent before it closed the connection is read, although it did not read everything that was written to it.
 
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
@@ -20,18 +20,18 @@ afterEach(async () => {
   }
 });
 
-/** A reset drops what the other kernel has no room for. */
+/** A reset drops what doesn't fit into the other kernel's buffers. */
 const ANSWER = Buffer.alloc(20_000, "no ");
-/** More than a peer reads before it notices that it has paused. */
+/** More than a peer reads before it notices that it is paused. */
 const UPLOAD = "x".repeat(400_000);
 
 type Ending = (peer: Socket) => void;
-/** Closes with bytes that it has not read, so that its kernel sends a reset, behind the answer. */
+/** Closes with unread bytes, so that its kernel sends a reset, after the answer. */
 const cut: Ending = (peer) => void peer.write(ANSWER, () => peer.destroy());
-/** The same behind an end. */
+/** The same after an end. */
 const endAndCut: Ending = (peer) => void peer.end(ANSWER, () => peer.destroy());
 
-/** A connection to a peer that looks at the first bytes only, answers, and is gone; nothing of that has been read yet. */
+/** A connection to a peer that reads only the first bytes, answers, and closes; nothing of its answer has been read yet. */
 async function connectTo(ending: Ending, { secure = false, clock = systemClock as Clock } = {}) {
   let isGone = (): void => {};
   const gone = new Promise<void>((resolve) => (isGone = resolve));
@@ -69,7 +69,7 @@ describe.each([
   ["plain TCP", false],
   ["TLS", true],
 ] as const)("a write that fails on a %s connection", (_, secure) => {
-  it("leaves what had come before to be read, and is told then", async () => {
+  it("leaves what had arrived before to be read, and is reported after that", async () => {
     const { socket, calls } = await connectTo(cut, { secure });
     send(socket, UPLOAD);
     send(socket, UPLOAD);
@@ -85,7 +85,7 @@ describe.each([
 });
 
 describe("a write that fails", () => {
-  it.runIf(process.platform === "linux")("leaves the peer's end, if it had ended before", async () => {
+  it.runIf(process.platform === "linux")("reports the peer's end, if it had ended before", async () => {
     const { socket, calls } = await connectTo(endAndCut);
     send(socket, UPLOAD);
     await new Promise(setImmediate);
@@ -96,7 +96,7 @@ describe("a write that fails", () => {
     expect(calls.errors[0]).toMatchObject({ code: "EPIPE" });
   });
 
-  it("closes a connection that was to be closed anyway", async () => {
+  it("closes a connection that was closing anyway", async () => {
     const { socket, calls } = await connectTo(cut);
     send(socket, UPLOAD);
     await new Promise(setImmediate);
@@ -105,7 +105,7 @@ describe("a write that fails", () => {
     expect(calls.bytes.length).toBe(0);
   });
 
-  it("closes a connection whose peer's bytes nobody takes for half a minute", async () => {
+  it("closes a connection whose peer's bytes aren't read for half a minute", async () => {
     const clock = new FakeClock();
     const { socket, calls } = await connectTo(cut, { clock });
     send(socket, UPLOAD);

@@ -1,4 +1,4 @@
-// How WebSocket connections end: by a Close from either side, without one, and when nobody answers.
+// How WebSocket connections end: by a Close from either side, without one, and without an answer.
 
 import { FakeClock } from "@piko/testkit";
 import { describe, expect, it, vi } from "vitest";
@@ -34,7 +34,7 @@ describe("closing", () => {
     text(first, "request");
     first.end();
     await secondCalls.when(() => secondCalls.calls.includes("end"));
-    // Long enough for a FIN to arrive behind the Close.
+    // Long enough for a FIN to arrive after the Close.
     for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
     const bytes = Buffer.alloc(1 << 20, 1);
     second.write(bytes, 0, bytes.length);
@@ -59,7 +59,7 @@ describe("closing", () => {
     await nearCalls.closed();
   });
 
-  it("by a plain end is a cut, but for a peer that has no other end", async () => {
+  it("with only a FIN is a cut, except for a peer that has no other end", async () => {
     for (const eofIsEnd of [false, true]) {
       const { calls, near, nearCalls, clock, connection, peerSends } = await raw("server", eofIsEnd);
       peerSends("8281 00000000 61");
@@ -73,7 +73,7 @@ describe("closing", () => {
     }
   });
 
-  it("by a plain end behind a Close frame is a cut while we have more to say", async () => {
+  it("with only a FIN after a Close frame is a cut while we have more to send", async () => {
     const { calls, near, nearCalls, clock, peerSends } = await raw();
     peerSends("8880 00000000");
     await calls.when(() => calls.calls.includes("end"));
@@ -84,7 +84,7 @@ describe("closing", () => {
     clock.assertIdle();
   });
 
-  it("by an error code has no end, even behind our own", async () => {
+  it("with an error code isn't a normal end, even after our own", async () => {
     for (const ended of [false, true]) {
       const { calls, connection, near, nearCalls, clock, peerSends } = await raw();
       if (ended) connection.end();
@@ -99,7 +99,7 @@ describe("closing", () => {
     }
   });
 
-  it("by a reset is an error behind our own end, while the peer has not ended", async () => {
+  it("with a reset is an error after our own end, while the peer has not ended", async () => {
     const { calls, connection, near, nearCalls, clock } = await raw();
     connection.end();
     await nearCalls.when(() => nearCalls.bytes.length > 0);
@@ -110,7 +110,7 @@ describe("closing", () => {
     clock.assertIdle();
   });
 
-  it("by both ends waits for what was sent, however long the peer takes to read it", async () => {
+  it("by both sides waits for what was sent, however long the peer takes to read it", async () => {
     const { calls, connection, near, nearCalls, clock, peerSends } = await raw();
     near.pause();
     const bytes = Buffer.alloc(24 * 1024 * 1024);
@@ -144,7 +144,7 @@ describe("closing", () => {
     clock.assertIdle();
   });
 
-  it("by a reset of the connection is an error, unless we were closing", async () => {
+  it("with a reset of the connection is an error, unless we were closing", async () => {
     for (const closing of [false, true]) {
       const { calls, connection, near, nearCalls, clock } = await raw();
       if (closing) connection.close();
@@ -171,7 +171,7 @@ describe("closing", () => {
     await nearCalls.closed();
   });
 
-  it("lets a slow reader take the rest as long as it takes something", async () => {
+  it("lets a slow reader read the rest as long as it reads something", async () => {
     const { calls, connection, near, nearCalls, clock } = await raw();
     near.pause();
     const bytes = Buffer.alloc(24 * 1024 * 1024);
@@ -190,7 +190,7 @@ describe("closing", () => {
     while (socket.writableLength === before) await new Promise((resolve) => setImmediate(resolve));
     clock.advance(5_000);
     expect(socket.destroyed).toBe(false);
-    // Nothing more is taken now.
+    // The peer reads nothing more now.
     for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
     clock.advance(5_000);
     clock.advance(5_000);
@@ -201,8 +201,8 @@ describe("closing", () => {
     await nearCalls.closed();
   });
 
-  it("by a failure resets a peer that doesn't read as far as its code, though nothing waits here", async () => {
-    // Whichever of the two looks first: the socket, or the connection.
+  it("after a failure resets a peer that doesn't read as far as the code, although nothing is queued here", async () => {
+    // Whichever of the two checks first: the socket, or the connection.
     for (const [socketClock, afterMs] of [
       [new FakeClock(), 2_000],
       [undefined, 5_000],
@@ -228,7 +228,7 @@ describe("closing", () => {
     }
   });
 
-  it("by a failure lets a peer read all that was sent, and close", async () => {
+  it("after a failure lets a peer read everything that was sent, and close", async () => {
     const { calls, connection, near, nearCalls, clock } = await raw();
     text(connection, "partial");
     connection.fail(new TunnelError("PIKO_TUNNEL_EOF", "cut"), 1011);
@@ -240,7 +240,7 @@ describe("closing", () => {
     clock.assertIdle();
   });
 
-  it("without a Close frame sends what is pending and then FIN", async () => {
+  it("without a Close frame sends what is queued and then FIN", async () => {
     const { calls, connection, near, nearCalls, clock } = await raw();
     text(connection, "last");
     connection.endWithoutClose();

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { pair, raw, Recorder, text } from "../../tests/websocket-pair.js";
 
 describe("messages", () => {
-  it("carry bytes both ways, and one turn's writes leave as one frame", async () => {
+  it("carry bytes in both directions, and one turn's writes leave as one frame", async () => {
     const { connection, near, nearCalls, calls, peerSends } = await raw();
     text(connection, "hello ");
     text(connection, "world");
@@ -15,7 +15,7 @@ describe("messages", () => {
     await nearCalls.closed();
   });
 
-  it("are masked by a client, with another key each", async () => {
+  it("are masked by a client, each with another key", async () => {
     const { connection, near, nearCalls, calls } = await raw("client");
     text(connection, "aaaaaaaa");
     await nearCalls.when(() => nearCalls.bytes.length === 14);
@@ -49,7 +49,7 @@ describe("messages", () => {
 });
 
 describe("pings", () => {
-  it("are answered with their payload, behind what was written before", async () => {
+  it("are answered with their payload, after what was written before", async () => {
     const { connection, near, nearCalls, calls, peerSends } = await raw();
     calls.onPayloadDo = () => text(connection, "first");
     peerSends("8281 00000000 61 8984 00000000 70696e67 8a80 00000000");
@@ -59,7 +59,7 @@ describe("pings", () => {
     await Promise.all([calls.closed, nearCalls.closed()]);
   });
 
-  it("of one turn are answered once, with the latest, and before a close", async () => {
+  it("in one turn are answered once, with the latest, and before a close", async () => {
     const { connection, near, nearCalls, calls } = await raw();
     for (let i = 0; i < 1_000; i++) connection.onPing(Buffer.from(`ping ${i % 10}`));
     await nearCalls.when(() => nearCalls.bytes.length > 0);
@@ -104,11 +104,11 @@ describe("pings", () => {
   });
 });
 
-describe("a peer that breaks the protocol", () => {
+describe("a peer that violates the protocol", () => {
   it.each([
     ["an unmasked frame", "8200", "PIKO_WS_NOT_MASKED", 1002],
     ["a text message", "8180 00000000", "PIKO_WS_TEXT_MESSAGE", 1003],
-  ])("with %s gets a Close frame, and nothing of it is read any more", async (_name, hex, code, status) => {
+  ])("with %s gets a Close frame, and nothing is read from it any more", async (_name, hex, code, status) => {
     const { calls, near, nearCalls, clock, peerSends } = await raw();
     peerSends(`${hex} 8281 00000000 61 8980 00000000`);
     await nearCalls.when(() => nearCalls.count("end") === 1);
@@ -123,7 +123,7 @@ describe("a peer that breaks the protocol", () => {
     clock.assertIdle();
   });
 
-  it("gets a reason that is cut between two characters", async () => {
+  it("gets a reason that is truncated between two characters", async () => {
     const { calls, connection, near, nearCalls } = await raw();
     connection.close(1011, `${"x".repeat(122)}éé`);
     await nearCalls.when(() => nearCalls.count("end") === 1);
@@ -133,7 +133,7 @@ describe("a peer that breaks the protocol", () => {
   });
 });
 
-it("may be destroyed in any callback, and tells of its end once", async () => {
+it("can be destroyed in any callback, and reports its end once", async () => {
   for (const name of ["onPayloadDo", "onEndDo"] as const) {
     const { calls, connection, near, nearCalls, clock, peerSends } = await raw();
     calls[name] = () => connection.destroy();

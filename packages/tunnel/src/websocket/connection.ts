@@ -1,5 +1,5 @@
-// One WebSocket as a byte stream over a socket whose handshake is done: binary messages in and out, pings answered,
-// closes exchanged. All bytes written in one event-loop turn leave as one frame (per 256 KiB).
+// One WebSocket as a byte stream over a socket after its handshake: sends and receives binary messages, answers pings, and
+// exchanges Close frames. All bytes written in one event-loop turn leave as one frame (per 256 KiB).
 
 import type { Clock, Timer } from "../clock.js";
 import { systemClock } from "../system-clock.js";
@@ -28,21 +28,21 @@ import { applyMask, randomMaskKey } from "./mask.js";
 export interface WebSocketHandler {
   onPayload(buffer: Buffer, start: number, end: number): void;
   /**
-   * The peer has ended its direction in order: all that it sent was passed on. What we write still reaches it, unless it is
-   * one that ends by EOF. A direction that is cut has no end: see `onClose`.
+   * The peer has ended its direction normally: everything that it sent was passed on. What we write still reaches it, unless it
+   * is a peer that ends by EOF. A direction that was cut has no end: see `onClose`.
    */
   onEnd(): void;
   onDrain(): void;
-  /** An unsolicited Pong: pings are never sent on this level. Its payload is gone when this returns. */
+  /** An unsolicited Pong: pings are never sent at this level. The payload is valid only during the call. */
   onPong?(payload: Buffer): void;
   /**
-   * The connection is gone. Undefined: after both directions have ended in order, or we closed it ourselves; otherwise it
-   * was cut, and what was passed on isn't all. Exactly once, the last call.
+   * The connection is closed. Undefined: after both directions have ended normally, or we closed it ourselves. Otherwise it was
+   * cut, and what was passed on is incomplete. Exactly once, the last call.
    */
   onClose(error: TunnelError | undefined): void;
 }
 
-/** How long the peer may take to answer our Close and close its side, counted from the last byte that it took. */
+/** How long the peer may take to answer our Close and close its side, counted from the last byte that it read. */
 const CLOSE_WAIT_MS = 5_000;
 
 export class WebSocketConnection implements SocketHandler, FrameHandler, Flushable {
@@ -53,23 +53,23 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
   readonly #handler: WebSocketHandler;
   readonly #clock: Clock;
   #error: TunnelError | undefined;
-  /** The peer ends by EOF instead of a Close frame, and reads no more then: Go peers. */
+  /** Whether the peer ends by EOF instead of a Close frame, and reads no more then, as Go peers do. */
   readonly #eofIsEnd: boolean;
-  /** We have ended our direction. */
+  /** Whether we have ended our direction. */
   #closeSent = false;
-  /** The peer has ended its direction in order. */
+  /** Whether the peer has ended its direction normally. */
   #ended = false;
-  /** We have closed: how the peer ends no longer matters. */
+  /** Whether we have closed: then how the peer ends no longer matters. */
   #closing = false;
   #closed = false;
   #closeTimer: Timer | undefined;
-  /** The payload of the latest ping, and how long it is; -1 when it is answered. */
+  /** The payload of the latest ping, and its length; -1 once it is answered. */
   #ping: Buffer | undefined;
   #pingBytes = -1;
 
   /**
-   * Takes the socket over: its handler is replaced, and everything written from here on is framed. `eofIsEnd`: the peer has
-   * not said that it ends by Close frames, so EOF without one is its end, and not a cut.
+   * Takes over the socket: replaces its handler, and frames everything written from here on. `eofIsEnd`: the peer has not
+   * announced that it ends by Close frames, so EOF without one is its end, and not a cut.
    */
   constructor(
     socket: ByteSocket,
@@ -95,9 +95,9 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
   }
 
   /**
-   * Says that we send no more, after all that was written, while the peer may continue: a half-close. Go peers answer it by
-   * closing both directions. When both have ended, the connection goes once the peer has taken what waits for it, however
-   * long that takes; `close` is for those who won't wait.
+   * Ends our direction after everything that was written, while the peer may continue: a half-close. Go peers answer by closing
+   * both directions. When both have ended, the connection is closed once the peer has read everything that is queued for it,
+   * however long that takes; `close` doesn't wait that long.
    */
   end(code: number = CLOSE_NORMAL, reason = ""): void {
     if (this.#closeSent || this.#closed) return;
@@ -106,12 +106,12 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
     if (this.#ended) this.socket.close();
   }
 
-  /** Sends an unsolicited Pong: to peers that don't know its payload it means nothing (section 5.5.3). */
+  /** Sends an unsolicited Pong; peers that don't know its payload ignore it (section 5.5.3). */
   pong(payload: Buffer): void {
     if (!this.#closed && !this.#closeSent && !this.out.congested) this.#sendControl(OPCODE_PONG, payload);
   }
 
-  /** Ends and gives the peer a few seconds to end too. */
+  /** Ends our direction, and gives the peer a few seconds to end its own. */
   close(code: number = CLOSE_NORMAL, reason = ""): void {
     if (this.#closed || this.#closing) return;
     this.#closing = true;
@@ -122,8 +122,8 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
   }
 
   /**
-   * Sends `code` after all that was written, and gives the peer a few seconds to read it and to close. One that doesn't
-   * is reset: code and FIN stand behind bytes that it may never read, perhaps all of them in the kernel.
+   * Sends `code` after everything that was written, and gives the peer a few seconds to read it and to close. A peer that
+   * doesn't is reset: code and FIN are queued after bytes that it may never read, perhaps all of them in the kernel.
    */
   fail(error: TunnelError, code: number | undefined): void {
     if (this.#closed) return;
@@ -135,7 +135,7 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
     this.#awaitClose();
   }
 
-  /** Sends what is pending, then FIN, without a Close frame; Go peers take it for a normal close. */
+  /** Sends what is queued, then FIN, without a Close frame; Go peers take that for a normal close. */
   endWithoutClose(): void {
     if (this.#closed) return;
     this.#closing = true;
@@ -145,14 +145,14 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
     this.#awaitClose();
   }
 
-  /** Cuts both directions at once; if the peer's system reads that as a normal end, nothing corrects it, see `reset`. */
+  /** Cuts both directions at once. The peer's system may report that as a normal end; see `reset`. */
   destroy(): void {
     this.#closing = true;
     this.#reader.stop();
     this.socket.destroy();
   }
 
-  /** Cuts both directions with a TCP reset. What can still leave does, what waits is thrown away. */
+  /** Cuts both directions with a TCP reset. What can still leave does; other queued bytes are dropped. */
   reset(): void {
     this.#closing = true;
     this.#reader.stop();
@@ -169,7 +169,7 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
     if (this.#closing || (this.#ended && this.#closeSent)) {
       this.socket.close();
     } else if (this.#eofIsEnd) {
-      // It reads no more: what waits for it has nowhere to go.
+      // The peer reads no more: queued bytes have nowhere to go.
       this.#closeSent = true;
       this.#onPeerEnd();
       this.socket.destroy();
@@ -187,7 +187,7 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
     this.#closed = true;
     this.#reader.stop();
     if (this.#closeTimer !== undefined) this.#clock.clearTimeout(this.#closeTimer);
-    // When both have ended it makes no difference how the connection went.
+    // When both have ended, it doesn't matter how the connection closed.
     if (!this.#closing && !(this.#ended && this.#closeSent)) {
       const detail = error === undefined ? "closed" : `failed: ${error.message}`;
       this.#error ??= new TunnelError("PIKO_TUNNEL_SOCKET", `connection ${detail}`, { cause: error });
@@ -200,12 +200,12 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
   }
 
   /**
-   * Section 5.5.3: of several pings only the latest has to be answered. It is, at the end of the turn, or when the peer
-   * has read what waits for it: pings cost no more writes than turns, and nothing at all if their sender doesn't read.
+   * Section 5.5.3: of several pings only the latest has to be answered. The answer is sent at the end of the turn, or when the
+   * peer has read what is queued for it. So pings cost at most one write per turn, and nothing if their sender doesn't read.
    */
   onPing(payload: Buffer): void {
     this.#ping ??= Buffer.allocUnsafeSlow(MAX_CONTROL_PAYLOAD_BYTES);
-    // The turn's end, or the drain, is in progress for an earlier one.
+    // An earlier ping has already scheduled the turn's end, or waits for the drain.
     if (this.#pingBytes < 0) turnEnd.scheduleLast(this);
     this.#pingBytes = payload.copy(this.#ping);
   }
@@ -240,7 +240,7 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
     if (!this.#closing) this.#handler.onEnd();
   }
 
-  /** The peer has cut the connection, or is gone: what waits for it has nowhere to go. */
+  /** The peer has cut the connection or vanished: queued bytes have nowhere to go. */
   #cut(error: TunnelError): void {
     this.#error ??= error;
     this.#closing = true;
@@ -274,13 +274,13 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
     if (!this.#ended && !this.out.congested) this.#answerPing();
     const payload = Buffer.allocUnsafe(MAX_CONTROL_PAYLOAD_BYTES);
     payload.writeUInt16BE(code, 0);
-    // What doesn't fit is cut off between two characters.
+    // A reason that doesn't fit is truncated between two characters.
     const length = payload.write(reason, 2, "utf8");
     this.#sendControl(OPCODE_CLOSE, payload.subarray(0, 2 + length));
     this.#closeSent = true;
   }
 
-  /** Control frames are rare: each goes out by itself, after what was written before it. */
+  /** Control frames are rare: each is sent in its own frame, after what was written before it. */
   #sendControl(opcode: number, payload: Buffer): void {
     this.out.flush();
     if (!this.socket.socket.writable) return;
@@ -299,7 +299,7 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
     this.#closeTimer = this.#clock.setTimeout(() => {
       this.#closeTimer = undefined;
       const left = this.socket.unsentBytes;
-      // A slow reader that has taken some of what waits may take the rest.
+      // A slow reader that has read some of the queued bytes may read the rest.
       if (left > 0 && (left !== unsentBytes || socket.writableLength !== writableLength)) this.#awaitClose();
       else if (left > 0 || this.#error !== undefined) this.socket.reset();
       else this.socket.destroy();

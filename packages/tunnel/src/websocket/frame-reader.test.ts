@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { FrameReader } from "./frame-reader.js";
 
-/** Everything that a reader reports, payload pieces of one run joined. */
+/** Everything that a reader reports; consecutive payload pieces are joined. */
 function read(expectMasked: boolean, pieces: Buffer[]): string[] {
   const seen: string[] = [];
   const reader = new FrameReader(expectMasked, {
@@ -31,7 +31,7 @@ const hex = (text: string): Buffer => Buffer.from(text.replaceAll(" ", ""), "hex
 const client = (text: string): string[] => read(true, [hex(text)]);
 const server = (text: string): string[] => read(false, [hex(text)]);
 
-/** One frame, made without the package. */
+/** One frame, encoded without the package. */
 function frame(first: number, payload: Buffer, key: Buffer | undefined): Buffer {
   const head = [first];
   const mask = key === undefined ? 0 : 0x80;
@@ -59,7 +59,7 @@ describe("the examples of RFC 6455 section 5.7", () => {
     ]);
   });
 
-  it("refuses its text messages, single or fragmented", () => {
+  it("rejects its text messages, single or fragmented", () => {
     expect(client("81 85 37fa213d 7f9f4d5158")[0]).toMatch("PIKO_WS_TEXT_MESSAGE");
     expect(server("01 03 48656c")).toEqual(["PIKO_WS_TEXT_MESSAGE websocket: text message"]);
   });
@@ -80,7 +80,7 @@ describe("captured bytes", () => {
     ).toEqual(["payload 000100020000000200000000000100040000000200000000000100020000000200000000"]);
   });
 
-  it("reads a message that a Go client has cut into frames of 4096 bytes", () => {
+  it("reads a message that a Go client has split into frames of 4096 bytes", () => {
     const payload = Buffer.alloc(9000, 0x5a);
     const keys = [hex("01020304"), hex("a0b0c0d0"), hex("ffffffff")];
     const pieces = [0, 4096, 8192].map((at, i) =>
@@ -91,7 +91,7 @@ describe("captured bytes", () => {
   });
 });
 
-describe("what is tolerated", () => {
+describe("what is accepted", () => {
   it.each([
     ["empty messages", "8200 8200 820161", ["payload 61"]],
     ["an empty frame inside a message", "0201 61 0000 8001 62", ["payload 6162"]],
@@ -111,7 +111,7 @@ describe("what is tolerated", () => {
   });
 });
 
-describe("what breaks the protocol", () => {
+describe("what violates the protocol", () => {
   it.each([
     ["reserved bit 1", "c2 00", /reserved/, "PIKO_WS_RESERVED_BITS"],
     ["reserved bit 2", "a2 00", /reserved/, "PIKO_WS_RESERVED_BITS"],
@@ -145,7 +145,7 @@ describe("what breaks the protocol", () => {
     ["close code 999", "88 02 03e7", /999/, "PIKO_WS_CLOSE_CODE"],
     ["close code 2000", "88 02 07d0", /2000/, "PIKO_WS_CLOSE_CODE"],
     ["a close reason that isn't UTF-8", "88 03 03e8 ff", /UTF-8/, "PIKO_WS_CLOSE_REASON"],
-  ])("%s: reported once, with nothing read behind it", (_name, bytes, text, code) => {
+  ])("%s: reported once, with nothing read after it", (_name, bytes, text, code) => {
     const all = hex(`${bytes} 8201 7a 8900`);
     const errors = (pieces: Buffer[]): string[] =>
       read(false, pieces).filter((line) => !line.startsWith("payload 61"));
@@ -157,7 +157,7 @@ describe("what breaks the protocol", () => {
     }
   });
 
-  it("an unmasked frame from a client, known from its first two bytes", () => {
+  it("an unmasked frame from a client, detected by its first two bytes", () => {
     expect(client("8205")).toEqual(["PIKO_WS_NOT_MASKED websocket: unmasked frame from a client"]);
   });
 });
@@ -168,7 +168,7 @@ describe("splits", () => {
   const control = fc.tuple(fc.constantFrom(0x89, 0x8a), fc.nat(125));
   const message = fc.array(length, { minLength: 1, maxLength: 3 });
 
-  it("don't matter: any frames, fragmented and interleaved with control frames, cut anywhere", () => {
+  it("don't matter: any frames, fragmented and interleaved with control frames, split anywhere", () => {
     fc.assert(
       fc.property(
         fc.array(fc.tuple(message, fc.array(control, { maxLength: 2 })), { maxLength: 4 }),
@@ -236,7 +236,7 @@ describe("splits", () => {
   });
 });
 
-it("stops in the middle of a read when told to", () => {
+it("stops in the middle of a read when stop is called", () => {
   const seen: string[] = [];
   const reader = new FrameReader(false, {
     onPayload(buffer, start, end) {

@@ -1,5 +1,5 @@
-// Reads RFC 6455 frames from any split of the bytes and passes the payloads of binary messages on, unmasked in place. No
-// message and no data frame is ever buffered, only a partial header and a control frame's payload (125 bytes).
+// Reads RFC 6455 frames from any split of the bytes and passes on the payloads of binary messages, unmasked in place. Never
+// buffers a message or data frame, only a partial header and a control frame's payload (125 bytes).
 
 import { isUtf8 } from "node:buffer";
 import { TunnelError, type TunnelErrorCode } from "../errors.js";
@@ -17,20 +17,20 @@ import {
 } from "./frame.js";
 import { applyMask } from "./mask.js";
 
-/** What a frame reader finds. Any of these may stop the reader (`stop()`). */
+/** What a frame reader reports. Any of these calls may stop the reader (`stop()`). */
 export interface FrameHandler {
-  /** Payload bytes of binary messages; where frames and messages begin and end carries no meaning. */
+  /** Payload bytes of binary messages; the boundaries of frames and messages have no meaning. */
   onPayload(buffer: Buffer, start: number, end: number): void;
   onPing(payload: Buffer): void;
   onPong(payload: Buffer): void;
-  /** A Close frame: `code` is CLOSE_NO_STATUS when it had none. Nothing is read after it. */
+  /** A Close frame; `code` is CLOSE_NO_STATUS if it had none. Nothing is read after it. */
   onCloseFrame(code: number, reason: string): void;
-  /** The peer broke the protocol; nothing is read from here on. */
+  /** The peer violated the protocol; nothing is read from here on. */
   onBadFrame(error: TunnelError): void;
 }
 
 export class FrameReader {
-  /** Frames that have ended since the counting code last set this to 0. */
+  /** Number of frames that have ended since the counting code last set this to 0. */
   frames = 0;
   readonly #handler: FrameHandler;
   /** Servers read masked frames, clients unmasked ones; the opposite is an error (section 5.1). */
@@ -80,12 +80,12 @@ export class FrameReader {
     }
   }
 
-  /** Returns where the payload starts, `end` when the header goes on in the next read, or -1 after an error. */
+  /** Returns where the payload starts, `end` if the header continues in the next read, or -1 after an error. */
   #readHeader(buffer: Buffer, start: number, end: number): number {
     if (this.#headerBytes === 0 && end - start >= MAX_FRAME_HEADER_BYTES) {
       return this.#parseHeader(buffer, start) ? start + headerLength(buffer, start) : -1;
     }
-    // A header in parts, or near the end of a read: byte by byte until it is whole.
+    // A header in parts, or near the end of a read, is read byte by byte until it is complete.
     this.#header ??= Buffer.alloc(MAX_FRAME_HEADER_BYTES);
     const header = this.#header;
     let at = start;
@@ -126,7 +126,7 @@ export class FrameReader {
     return true;
   }
 
-  /** All that the first two bytes can break, before the rest of the header is even there. */
+  /** Checks everything that the first two bytes can violate, before the rest of the header has arrived. */
   #checkFirstBytes(first: number, second: number): boolean {
     const opcode = first & 0x0f;
     if ((first & 0x70) !== 0) return this.#fail("PIKO_WS_RESERVED_BITS", "reserved bits set");
@@ -202,10 +202,10 @@ export class FrameReader {
 }
 
 const EMPTY: Buffer = Buffer.alloc(0);
-/** High word of 2^53 - 1: lengths beyond can't be counted exactly. */
+/** High word of 2^53 - 1: larger lengths can't be represented exactly. */
 const MAX_HIGH_LENGTH = 0x1f_ffff;
 
-/** Length of the header that starts at `at`; only its first two bytes are looked at. */
+/** Length of the header that starts at `at`; reads only its first two bytes. */
 function headerLength(buffer: Buffer, at: number): number {
   const second = buffer[at + 1] as number;
   const length = second & 0x7f;

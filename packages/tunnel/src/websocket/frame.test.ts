@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { frameHeaderBytes, isValidCloseCode, writeFrameHeader } from "./frame.js";
 
-/** The header as section 5.2 draws it, written without regard for speed. */
+/** The header in the layout of section 5.2, written without regard for speed. */
 function oracle(opcode: number, length: number, key: number | undefined): string {
   const mask = key === undefined ? 0 : 0x80;
   const view = new DataView(new ArrayBuffer(14));
@@ -59,7 +59,7 @@ describe("writeFrameHeader", () => {
 
 describe("isValidCloseCode", () => {
   it.each([1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 3000, 3999, 4000, 4999])(
-    "takes %i",
+    "accepts %i",
     (code) => {
       expect(isValidCloseCode(code)).toBe(true);
     },

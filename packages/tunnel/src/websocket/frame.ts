@@ -10,22 +10,25 @@ export const OPCODE_PONG = 0xa;
 export const CLOSE_NORMAL = 1000;
 export const CLOSE_PROTOCOL_ERROR = 1002;
 export const CLOSE_UNSUPPORTED_DATA = 1003;
-/** Never on the wire: means a Close frame without a code. */
+/** Never on the wire: stands for a Close frame without a code. */
 export const CLOSE_NO_STATUS = 1005;
 export const CLOSE_INTERNAL_ERROR = 1011;
 
-/** Maximum number of bytes that a frame header takes: 2 + 8 + 4. */
+/** Maximum size of a frame header in bytes: 2 + 8 + 4. */
 export const MAX_FRAME_HEADER_BYTES = 14;
-/** Maximum number of payload bytes of a control frame (section 5.5). */
+/** Maximum payload of a control frame in bytes (section 5.5). */
 export const MAX_CONTROL_PAYLOAD_BYTES = 125;
 
-/** Bytes of the header of a frame with this payload. */
+/** Size of the header of a frame with this payload, in bytes. */
 export function frameHeaderBytes(payloadBytes: number, masked: boolean): number {
   const length = payloadBytes < 126 ? 2 : payloadBytes < 65536 ? 4 : 10;
   return masked ? length + 4 : length;
 }
 
-/** Writes the header of an unfragmented frame at `offset`; returns the offset of the payload. `key` undefined: unmasked. */
+/**
+ * Writes the header of an unfragmented frame at `offset`; returns the offset of the payload. `key` is undefined for unmasked
+ * frames.
+ */
 export function writeFrameHeader(
   buffer: Buffer,
   offset: number,

@@ -6,7 +6,7 @@ describe("the server's answer", () => {
     expect(acceptKey("dGhlIHNhbXBsZSBub25jZQ==")).toBe("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
   });
 
-  it("is byte for byte that of a Go server", () => {
+  it("is identical to a Go server's, byte for byte", () => {
     expect(Buffer.from(switchingProtocols("MDEyMzQ1Njc4OWFiY2RlZg==")).toString("hex")).toBe(
       "485454502f312e312031303120537769746368696e672050726f746f636f6c730d0a557067726164653a20776562736f636b65740d0a" +
         "436f6e6e656374696f6e3a20557067726164650d0a5365632d576562536f636b65742d4163636570743a204241435363434a504e71" +
@@ -14,14 +14,14 @@ describe("the server's answer", () => {
     );
   });
 
-  it("takes further header lines", () => {
+  it("includes additional header lines", () => {
     const text = switchingProtocols("MDEyMzQ1Njc4OWFiY2RlZg==", "x-piko-node-id: a\r\n");
     expect(text.endsWith("RoA=\r\nx-piko-node-id: a\r\n\r\n")).toBe(true);
   });
 });
 
 describe("isValidKey", () => {
-  it("takes fresh keys", () => {
+  it("accepts new keys", () => {
     for (let i = 0; i < 50; i++) expect(isValidKey(randomKey())).toBe(true);
   });
 
@@ -35,7 +35,7 @@ describe("isValidKey", () => {
     "dGhlIHNhbXBsZSBub25jZWRlZg==",
     "-GhlIHNhbXBsZSBub25jZ_==",
     "!!dGhlIHNhbXBsZSBub25jZQ==",
-  ])("refuses %j, as Go's decoder does", (key) => {
+  ])("rejects %j, as Go's decoder does", (key) => {
     expect(isValidKey(key)).toBe(false);
   });
 });
@@ -43,7 +43,7 @@ describe("isValidKey", () => {
 describe("upgradeRequest", () => {
   const request = { host: "127.0.0.1:21210", path: "/piko/v1/upstream/ep", key: "Wva0HodW1fsc63ZUtGsRKw==" };
 
-  it("is byte for byte that of a Go agent", () => {
+  it("is identical to a Go agent's, byte for byte", () => {
     expect(upgradeRequest({ ...request, headers: [["User-Agent", "Go-http-client/1.1"]] })).toBe(
       Buffer.from(
         "474554202f70696b6f2f76312f757073747265616d2f657020485454502f312e310d0a486f73743a203132372e302e30" +
@@ -61,7 +61,7 @@ describe("upgradeRequest", () => {
     ["a header name", { headers: [["a\nb", "c"]] }],
     ["a path", { path: "/a b", headers: [] }],
     ["a path with a line break", { path: "/a\r\nb", headers: [] }],
-  ] as const)("refuses %s that would break the head apart", (_name, change) => {
+  ] as const)("rejects %s that would corrupt the head", (_name, change) => {
     expect(() => upgradeRequest({ ...request, ...change })).toThrow(TypeError);
   });
 });

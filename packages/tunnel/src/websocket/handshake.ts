@@ -1,4 +1,4 @@
-// RFC 6455 section 4: the opening handshake of both sides, as bytes and checks. Reading the head is up to the caller.
+// RFC 6455 section 4: the opening handshake of both sides, as bytes and checks. The caller has to read the head.
 
 import { createHash, randomBytes } from "node:crypto";
 
@@ -11,7 +11,7 @@ export function acceptKey(key: string): string {
     .digest("base64");
 }
 
-/** A fresh `Sec-WebSocket-Key`: 16 random bytes in base64. */
+/** A new `Sec-WebSocket-Key`: 16 random bytes in base64. */
 export function randomKey(): string {
   return randomBytes(16).toString("base64");
 }
@@ -21,7 +21,7 @@ export function isValidKey(key: string): boolean {
   return /^[A-Za-z0-9+/]{22}==$/.test(key);
 }
 
-/** The server's whole answer to a good upgrade request; `extra` holds further header lines, each with its CRLF. */
+/** The server's whole answer to a valid upgrade request; `extra` contains additional header lines, each with its CRLF. */
 export function switchingProtocols(key: string, extra = ""): string {
   return (
     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
@@ -29,7 +29,7 @@ export function switchingProtocols(key: string, extra = ""): string {
   );
 }
 
-/** A client's upgrade request. `path` starts with a slash. Throws if a value would break the head apart. */
+/** A client's upgrade request. `path` starts with a slash. Throws if a value would corrupt the head. */
 export function upgradeRequest(options: {
   host: string;
   path: string;

@@ -63,9 +63,9 @@ describe.each([
 });
 
 describe("randomMaskKey", () => {
-  it("gives 32-bit numbers that don't repeat, across refills of its pool", () => {
+  it("returns 32-bit numbers that don't repeat, across refills of its pool", () => {
     const keys = new Set(Array.from({ length: 5_000 }, () => randomMaskKey()));
-    // 5,000 draws of 2^32 collide once in 300 runs; ten collisions never happen.
+    // 5,000 draws from 2^32 collide once in 300 runs; ten collisions never happen.
     expect(keys.size).toBeGreaterThan(4_990);
     for (const key of keys) expect(key | 0).toBe(key);
   });

@@ -1,5 +1,5 @@
-// RFC 6455 section 5.3: XOR of a payload with a four-byte key, in place. Uses the native `bufferutil` for long runs when
-// it is installed, else works in words.
+// RFC 6455 section 5.3: XOR of a payload with a four-byte key, in place. Uses the native `bufferutil` for long runs if it is
+// installed, otherwise 64-bit words.
 
 import { randomFillSync } from "node:crypto";
 
@@ -7,9 +7,9 @@ interface BufferUtil {
   unmask(buffer: Buffer, mask: Buffer): void;
 }
 
-/** From here on one call into native code is cheaper than the loop. */
+/** From this length on, a call into native code is cheaper than the loop. */
 const NATIVE_FROM_BYTES = 128;
-/** From here on whole words are worth their set-up. */
+/** From this length on, whole words are worth their setup. */
 const WORDS_FROM_BYTES = 64;
 
 const native = loadBufferUtil();
@@ -18,7 +18,7 @@ const rotated = Buffer.alloc(4);
 function loadBufferUtil(): BufferUtil | undefined {
   if (process.env["WS_NO_BUFFER_UTIL"]) return undefined;
   try {
-    // Not by an import: bundlers would find it, and fail where it isn't installed.
+    // Not an import: bundlers would find it, and fail where it isn't installed.
     const { createRequire } = process.getBuiltinModule("node:module");
     return createRequire(import.meta.url)("bufferutil") as BufferUtil;
   } catch {
@@ -27,8 +27,8 @@ function loadBufferUtil(): BufferUtil | undefined {
 }
 
 /**
- * XORs `buffer[start, end)` with a key, given as a big-endian number, beginning with the key's byte `phase & 3`.
- * The same call masks and unmasks.
+ * XORs `buffer[start, end)` with a key, given as a big-endian number, beginning with the key's byte `phase & 3`. The same call
+ * masks and unmasks.
  */
 export function applyMask(buffer: Buffer, start: number, end: number, key: number, phase: number): void {
   if (key === 0) return;
@@ -56,7 +56,7 @@ function maskBytes(buffer: Buffer, start: number, end: number, key: number, phas
 
 const littleEndian = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
 
-/** The portable way for long runs: unaligned ends byte by byte, the rest as 64-bit words. */
+/** The portable implementation for long runs: unaligned ends byte by byte, the rest as 64-bit words. */
 export function maskWords(buffer: Buffer, start: number, end: number, key: number, phase: number): void {
   const misaligned = (buffer.byteOffset + start) & 7;
   const body = misaligned === 0 ? start : Math.min(end, start + 8 - misaligned);
@@ -86,7 +86,7 @@ function swap32(value: number): number {
 const keyPool = Buffer.allocUnsafeSlow(8 * 1024);
 let nextKey = keyPool.length;
 
-/** A fresh key from the system's strong random source, as a big-endian number; drawn in batches (14 ns each). */
+/** A new key from the system's cryptographic random source, as a big-endian number; drawn in batches (14 ns each). */
 export function randomMaskKey(): number {
   if (nextKey === keyPool.length) {
     randomFillSync(keyPool);

@@ -1,4 +1,4 @@
-// When a peer is doubtful, in every order of what can happen to what it is timed by.
+// When a peer is doubtful, in every order of events on the stream or ping that is timed.
 
 import { FakeClock, SeededRandom } from "@piko/testkit";
 import { describe, expect, it } from "vitest";
@@ -7,12 +7,12 @@ import type { YamuxStream } from "./stream.js";
 
 const LOOK_MS = 250;
 
-/** A doubt that is looked at as a node does, on a clock that a test moves. */
+/** A doubt that is checked as a node does it, on a clock that the test advances. */
 class Bench {
   readonly clock = new FakeClock(1_000_000);
   readonly doubt: Doubt;
   pings = 0;
-  /** When `doubtful` has changed. */
+  /** Times at which `doubtful` changed. */
   readonly changes: number[] = [];
   #last = this.clock.now();
 
@@ -23,7 +23,7 @@ class Bench {
     });
   }
 
-  /** A stream that waits to be accepted. */
+  /** Opens a stream that isn't accepted yet. */
   open(): YamuxStream {
     const stream = {} as YamuxStream;
     this.doubt.onOpened(stream);
@@ -35,7 +35,7 @@ class Bench {
     if (this.doubt.look(this.clock.now())) this.changes.push(this.clock.now());
   }
 
-  /** Time passes; `each` is what the peer does behind each look. */
+  /** Advances time; `each` is what the peer does after each check. */
   pass(ms: number, each: () => void = () => {}): void {
     const until = this.clock.now() + ms;
     while (this.#last + LOOK_MS <= until) {
@@ -46,14 +46,14 @@ class Bench {
     this.clock.pause(until - this.clock.now());
   }
 
-  /** Time passes with a peer that answers. */
+  /** Advances time with a peer that answers. */
   live(ms: number): void {
     this.pass(ms, () => this.doubt.onPong());
   }
 }
 
 describe("doubt", () => {
-  it("begins when a stream has waited for a second, and is kept up by a ping without an answer", () => {
+  it("begins when a stream has been pending for a second, and continues while a ping is unanswered", () => {
     const bench = new Bench();
     const start = bench.clock.now();
     bench.open();
@@ -66,14 +66,14 @@ describe("doubt", () => {
     expect([bench.doubt.doubtful, bench.pings, bench.changes.length]).toEqual([true, 1, 1]);
   });
 
-  it("begins when a ping has, which says less", () => {
+  it("begins when a ping is unanswered for that long, which proves less", () => {
     const bench = new Bench();
     bench.doubt.onPing();
     bench.pass(1_250);
     expect([bench.doubt.doubtful, bench.doubt.reason]).toEqual([true, "ping"]);
   });
 
-  it("doesn't begin with streams that are accepted in time, one behind the other or many at once", () => {
+  it("doesn't begin with streams that are accepted in time, one after the other or many at once", () => {
     const bench = new Bench();
     bench.live(250);
     for (let i = 0; i < 40; i++) {
@@ -84,13 +84,13 @@ describe("doubt", () => {
     expect([bench.changes, bench.pings]).toEqual([[], 0]);
   });
 
-  it("costs no ping and no look's work while nothing waits", () => {
+  it("costs neither pings nor checks while nothing is pending", () => {
     const bench = new Bench();
     bench.pass(600_000);
     expect([bench.changes, bench.pings]).toEqual([[], 0]);
   });
 
-  it("outlasts the sign of life by half a second, and pings answered in it", () => {
+  it("continues for half a second after the sign of life, with pings that are answered", () => {
     const bench = new Bench();
     const stream = bench.open();
     bench.pass(5_000);
@@ -102,7 +102,7 @@ describe("doubt", () => {
     expect([bench.doubt.doubtful, bench.doubt.sinceMs]).toEqual([false, 0]);
   });
 
-  it("goes on when the sign of life was the only one", () => {
+  it("continues if that sign of life was the only one", () => {
     const bench = new Bench();
     const stream = bench.open();
     bench.pass(5_000);
@@ -112,7 +112,7 @@ describe("doubt", () => {
     expect([bench.doubt.doubtful, bench.changes.length]).toEqual([true, 1]);
   });
 
-  it("outlasts each further late answer twice as long, up to ten seconds", () => {
+  it("lasts twice as long after each further late answer, up to ten seconds", () => {
     const bench = new Bench();
     const holds: number[] = [];
     for (let i = 0; i < 8; i++) {
@@ -132,7 +132,7 @@ describe("doubt", () => {
     expect(bench.changes).toHaveLength(16);
   });
 
-  it("forgets how often, a minute later", () => {
+  it("forgets late answers after a minute", () => {
     const bench = new Bench();
     for (let i = 0; i < 4; i++) {
       const stream = bench.open();
@@ -144,7 +144,7 @@ describe("doubt", () => {
     expect((bench.changes.at(-1) ?? 0) - (bench.changes.at(-2) ?? 0)).toBeLessThanOrEqual(2_000);
   });
 
-  it("isn't put off by streams that are given up before their second is over", () => {
+  it("isn't prevented by streams that are given up before their second has passed", () => {
     const bench = new Bench();
     for (let i = 0; i < 4; i++) {
       const stream = bench.open();
@@ -154,7 +154,7 @@ describe("doubt", () => {
     expect(bench.doubt.doubtful).toBe(true);
   });
 
-  it("ends by pings alone when every stream was given up", () => {
+  it("ends by pings alone if every stream was given up", () => {
     const bench = new Bench();
     const stream = bench.open();
     bench.pass(2_000);
@@ -166,7 +166,7 @@ describe("doubt", () => {
     expect(bench.doubt.doubtful).toBe(false);
   });
 
-  it.each([600, 900, 4_000, 60_000])("excuses %i ms in which this process stood still", (pauseMs) => {
+  it.each([600, 900, 4_000, 60_000])("excludes %i ms in which this process was stopped", (pauseMs) => {
     for (const before of [0, 100, 250, 500, 700]) {
       const bench = new Bench();
       bench.pass(1_000);
@@ -175,14 +175,14 @@ describe("doubt", () => {
       bench.clock.pause(pauseMs);
       bench.look();
       expect(bench.doubt.doubtful).toBe(false);
-      // What had come meanwhile is read now.
+      // What arrived meanwhile is read now.
       bench.doubt.onAnswered(stream);
       bench.live(10_000);
       expect(bench.changes).toEqual([]);
     }
   });
 
-  it("comes to a process that never is in time, too", () => {
+  it("can also begin in a process that is always late", () => {
     const bench = new Bench();
     bench.open();
     for (let i = 0; i < 8; i++) {
@@ -197,13 +197,13 @@ describe("doubt", () => {
   });
 });
 
-/** A random life. What is true of it is kept by hand, beside the doubt. */
+/** Plays random events, and tracks the truth separately from the doubt. */
 function play(seed: number): void {
   const random = new SeededRandom(seed);
   const bench = new Bench();
   const open = new Set<YamuxStream>();
   let pings = 0;
-  /** Time in which something has waited without any answer of the peer. */
+  /** Time in which something was pending without any answer of the peer. */
   let silentMs = 0;
   let givenUp = false;
   bench.look();
@@ -226,7 +226,7 @@ function play(seed: number): void {
         givenUp = true;
       }
     } else if (event === 3) {
-      // What counts of a pause is what lies between two looks.
+      // Of a pause, only the time of one check counts.
       if (open.size > 0 || bench.pings > pings) silentMs += LOOK_MS;
       bench.clock.pause(random.int(600, 20_000));
       bench.look();
@@ -237,15 +237,15 @@ function play(seed: number): void {
     }
     const { doubtful, sinceMs } = bench.doubt;
     const wrong =
-      // A doubt is begun by a second of silence; pauses of this process don't count as that. Of streams that were given up
-      // others may know that they would have been accepted: the ping in their place says so.
+      // Doubt begins after a second of silence, to which pauses of this process don't count. Streams that were given up here
+      // might have been accepted: the ping that replaces them shows whether the peer runs.
       (doubtful && !wasDoubtful && silentMs < (givenUp ? 250 : 750)) ||
-      // Whoever doubts asks, so that it can end.
+      // While in doubt, it pings, so that doubt can end.
       (doubtful && bench.pings === 0) ||
       sinceMs > 0 !== doubtful;
     if (wrong) throw new Error(`seed ${seed}, step ${step}: ${silentMs} ms, ${bench.pings} pings`);
   }
-  // Whatever has been: a peer that answers is soon trusted, and one that doesn't isn't.
+  // Whatever happened before: a peer that answers is trusted soon, and one that doesn't isn't.
   for (const stream of open) bench.doubt.onAnswered(stream);
   bench.doubt.onPong();
   bench.live(12_000);

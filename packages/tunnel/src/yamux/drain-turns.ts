@@ -1,25 +1,25 @@
-// The order of sending when a socket is congested: stopped streams continue in the order in which they were stopped, each
-// with its share, so that no stream blocks the others. Small writes go ahead of them, see `YamuxStream`.
+// The order of sending when a socket is congested: stopped streams continue in the order in which they were stopped, each with
+// its share, so that no stream blocks the others. Small writes go ahead of them, see `YamuxStream`.
 
 import type { Outbox } from "../socket/outbox.js";
 
-/** What a stream sends in its turn while others wait for the socket too. */
+/** Bytes that a stream sends in its turn while others wait for the socket, too. */
 const SHARE_BYTES = 64 * 1024;
-/** What may wait for a congested socket ahead of the streams that it has stopped. */
+/** Maximum bytes queued on a congested socket for small writes that go ahead of the stopped streams. */
 const MAX_PASSING_BACKLOG_BYTES = 512 * 1024;
 
 /** A stream that the socket has stopped. */
 export interface Waiting {
-  /** Its turn has come. */
+  /** Called when its turn has come. */
   resume(): void;
 }
 
 export class DrainTurns {
-  /** Changes when the socket has drained. */
+  /** Incremented whenever the socket has drained. */
   congestions: number;
   readonly #out: Outbox;
   #waiting: Waiting[];
-  /** `drained` is at it, and what the stream whose turn it is may still send of its share. */
+  /** Whether `drained` is running, and how much of its share the current stream may still send. */
   #draining: boolean;
   #shareBytes: number;
 
@@ -31,22 +31,22 @@ export class DrainTurns {
     this.#shareBytes = 0;
   }
 
-  /** The socket is congested, or it is another stream's turn: streams should hold back what they can. */
+  /** Whether streams should hold back what they can: the socket is congested, or it is another stream's turn. */
   get congested(): boolean {
     return this.#out.congested || (this.#draining && this.#shareBytes <= 0);
   }
 
-  /** Small writes may still go ahead of the streams that wait. */
+  /** Whether small writes may still go ahead of the stopped streams. */
   get passable(): boolean {
     return this.#out.pendingBytes <= MAX_PASSING_BACKLOG_BYTES;
   }
 
-  /** `stream` continues when the socket has drained. */
+  /** Makes `stream` continue when the socket has drained. */
   wait(stream: Waiting): void {
     this.#waiting.push(stream);
   }
 
-  /** A stream has sent `bytes`. */
+  /** Records that a stream has sent `bytes`. */
   sent(bytes: number): void {
     if (this.#draining) this.#shareBytes -= bytes;
   }
@@ -57,7 +57,7 @@ export class DrainTurns {
     const waiting = this.#waiting;
     let served = 0;
     this.#draining = true;
-    // Grows at its end meanwhile, by the streams that have more than their share; windows are finite.
+    // Streams that have more than their share are appended meanwhile; their windows are finite.
     while (served < waiting.length && !this.#out.congested) {
       this.#shareBytes = SHARE_BYTES;
       (waiting[served++] as Waiting).resume();
@@ -66,7 +66,7 @@ export class DrainTurns {
     waiting.splice(0, served);
   }
 
-  /** Forgets who waits; `drained` may be at it. */
+  /** Forgets the stopped streams; may be called while `drained` runs. */
   clear(): void {
     this.#waiting.length = 0;
   }

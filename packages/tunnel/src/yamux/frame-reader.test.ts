@@ -43,7 +43,7 @@ const frames = fc
   .map((list) => Buffer.concat(list));
 
 describe("YamuxFrameReader", () => {
-  it("reads the same frames from two pieces, wherever the cut is", () => {
+  it("reads the same frames from two pieces, wherever they are split", () => {
     const bytes = Buffer.concat([
       encode("window", "S", 2, 0),
       encode("data", "", 2, Buffer.from("hello")),
@@ -89,7 +89,7 @@ describe("YamuxFrameReader", () => {
     );
   });
 
-  it("reads nothing behind a frame that its handler refuses, nor after stop", () => {
+  it("reads nothing after a frame that its handler rejects, nor after stop", () => {
     const seen: number[] = [];
     const reader = new YamuxFrameReader({
       onFrame: (_version, type) => {

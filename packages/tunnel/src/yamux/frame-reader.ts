@@ -1,20 +1,18 @@
-// Splits a byte stream into yamux frames, from any split of the bytes. Payloads are passed on as they arrive; only a
-// partial header is kept. The receive window is checked on the header, before any payload.
+// Reads yamux frames from any split of the bytes. Payloads are passed on as they arrive; only a partial header is kept. The
+// receive window is checked on the header, before any payload.
 
 import { HEADER_BYTES, TYPE_DATA } from "./frame.js";
 
-/** What the session does with frames. */
+/** How the session handles frames. */
 export interface YamuxFrameHandler {
-  /**
-   * A frame's header. For TYPE_DATA `length` payload bytes follow through `onPayload`. Returning false stops the reader.
-   */
+  /** A frame's header. For TYPE_DATA, `length` payload bytes follow by `onPayload`. Returning false stops the reader. */
   onFrame(version: number, type: number, flags: number, streamId: number, length: number): boolean;
   /** A piece of the current data frame's payload; `last` with its final byte. */
   onPayload(buffer: Buffer, start: number, end: number, last: boolean): void;
 }
 
 export class YamuxFrameReader {
-  /** Frames that have begun since the counting code last set this to 0. */
+  /** Number of frames that have begun since the counting code last set this to 0. */
   frames = 0;
   readonly #handler: YamuxFrameHandler;
   #partial: Buffer | undefined;

@@ -8,19 +8,19 @@ export class YamuxFrameWriter {
   readonly #out: Outbox;
   readonly #turns: DrainTurns;
 
-  /** `turns`: who counts what streams send. */
+  /** `turns`: counts what streams send. */
   constructor(out: Outbox, turns: DrainTurns) {
     this.#out = out;
     this.#turns = turns;
   }
 
-  /** A frame that is a header alone. `later`: it isn't urgent, so it may be sent with the next frame. */
+  /** Sends a frame that consists of a header only. `later`: it isn't urgent, so it may leave with the next frame. */
   sendHeader(type: number, flags: number, streamId: number, length: number, later = false): void {
     const at = later ? this.#out.takeLater(HEADER_BYTES) : this.#out.take(HEADER_BYTES);
     writeHeader(this.#out.slab as Buffer, at, type, flags, streamId, length);
   }
 
-  /** Window, and every flag that has no data to ride on. `later`: as above. */
+  /** Sends window, and every flag that can't be sent with data. `later`: as above. */
   sendWindowUpdate(streamId: number, flags: number, delta: number, later = false): void {
     this.sendHeader(TYPE_WINDOW_UPDATE, flags, streamId, delta, later);
   }
@@ -31,7 +31,7 @@ export class YamuxFrameWriter {
     this.#out.write(buffer, start, end);
   }
 
-  /** A data frame of two pieces: all of `head` up to `headEnd`, and what is behind it. */
+  /** Sends a data frame of two pieces: `head` up to `headEnd`, and `[start, end)` of the buffer. */
   sendBoth(
     streamId: number,
     flags: number,
@@ -48,7 +48,7 @@ export class YamuxFrameWriter {
     this.#out.write(buffer, start, end);
   }
 
-  /** Room for a data frame of up to `count` bytes, to be written in `slab` from the offset that is returned. */
+  /** Makes room for a data frame of up to `count` bytes, to be written to `slab` at the returned offset. */
   reserve(count: number): number {
     return this.#out.reserve(HEADER_BYTES + count) + HEADER_BYTES;
   }
@@ -58,7 +58,7 @@ export class YamuxFrameWriter {
     return this.#out.slab as Buffer;
   }
 
-  /** The data frame that was reserved, with the bytes that were written. */
+  /** Sends the reserved data frame, with the bytes that were written. */
   commit(streamId: number, flags: number, start: number, end: number): void {
     this.#turns.sent(end - start);
     writeHeader(this.slab, start - HEADER_BYTES, TYPE_DATA, flags, streamId, end - start);

@@ -29,7 +29,7 @@ describe("writeHeader", () => {
     );
   });
 
-  it("takes twelve bytes", () => {
+  it("has twelve bytes", () => {
     expect(HEADER_BYTES).toBe(12);
   });
 });

@@ -17,15 +17,18 @@ export const GO_AWAY_NORMAL = 0;
 export const GO_AWAY_PROTOCOL_ERROR = 1;
 export const GO_AWAY_INTERNAL_ERROR = 2;
 
-/** Receive window of a new stream, both ways, fixed by the protocol. */
+/** Receive window of a new stream, in both directions, fixed by the protocol. */
 export const INITIAL_WINDOW_BYTES: number = 256 * 1024;
 
-/** Maximum length of a data frame that we send: Go readers take any length, but control frames shouldn't have to wait for more. */
+/**
+ * Maximum length of a data frame that we send: Go readers accept any length, but control frames shouldn't have to wait for
+ * more.
+ */
 export const MAX_DATA_BYTES: number = 64 * 1024;
 
 export const LAST_STREAM_ID = 0xffff_fffe;
 
-/** Streams that a peer queues before its application accepts them; more are answered with RST. */
+/** Streams that a peer queues before its application accepts them; further ones are answered with RST. */
 export const ACCEPT_BACKLOG = 256;
 
 /** Writes a header at `offset`, which must have HEADER_BYTES after it. */

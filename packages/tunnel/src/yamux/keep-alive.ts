@@ -1,19 +1,19 @@
-// Detects a peer that has vanished: sends pings, and checks a while later whether anything has arrived since. An answer
-// may be queued after bulk data, so any byte counts as a sign of life.
+// Detects a peer that has vanished: sends pings, and checks a while later whether anything has arrived since. An answer may be
+// queued after bulk data, so any byte counts as a sign of life.
 
 import type { Clock, Timer } from "../clock.js";
 
 /** What the session does as time passes. */
 export interface KeepAliveHandler {
   sendPing(id: number): void;
-  /** Nothing came for the time out. */
+  /** Nothing arrived within the timeout. */
   onSilence(): void;
-  /** Called before each ping, and a time out later. */
+  /** Called before each ping, and again after the timeout. */
   onTick(): void;
 }
 
 export class KeepAlive {
-  /** Something has arrived; set by the reader. */
+  /** Whether anything has arrived; set by the reader. */
   heard: boolean;
   readonly #clock: Clock;
   readonly #intervalMs: number;
@@ -21,11 +21,11 @@ export class KeepAlive {
   readonly #handler: KeepAliveHandler;
   #timer: Timer | undefined;
   #pingId: number;
-  /** A ping is out, and its time out runs. */
+  /** Whether a ping was sent and its timeout runs. */
   #waiting: boolean;
   #stopped: boolean;
 
-  /** Begins at once; the first ping is an interval away. */
+  /** Starts at once; the first ping is sent after one interval. */
   constructor(clock: Clock, intervalMs: number, timeoutMs: number, handler: KeepAliveHandler) {
     this.heard = false;
     this.#clock = clock;

@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { TIMED_PING_ID } from "./ping-ids.js";
 import { RoundTrip } from "./round-trip.js";
 
-it("times one ping at a time, and takes its own answer alone", () => {
+it("times one ping at a time, and accepts only its own answer", () => {
   const clock = new FakeClock();
   const sent: number[] = [];
   const trip = new RoundTrip(clock, (id) => sent.push(id));

@@ -1,14 +1,14 @@
-// Measures the round trip to the peer, by a ping on request.
+// Measures the round-trip time to the peer, by a ping on request.
 
 import type { Clock } from "../clock.js";
 import { TIMED_PING_ID } from "./ping-ids.js";
 
 export class RoundTrip {
-  /** Milliseconds, as last timed; undefined before the first answer. */
+  /** Last measured time in milliseconds; undefined before the first answer. */
   ms: number | undefined = undefined;
   readonly #clock: Clock;
   readonly #sendPing: (id: number) => void;
-  /** When the ping was sent whose answer isn't here; undefined if none is out. */
+  /** When the unanswered ping was sent; undefined if none is pending. */
   #sentMs: number | undefined = undefined;
 
   constructor(clock: Clock, sendPing: (id: number) => void) {
@@ -16,7 +16,7 @@ export class RoundTrip {
     this.#sendPing = sendPing;
   }
 
-  /** Times it, unless that is in progress. To be called on a session that hasn't ended. */
+  /** Starts a measurement, unless one is in progress. To be called on a session that hasn't ended. */
   time(): void {
     if (this.#sentMs !== undefined) return;
     this.#sentMs = this.#clock.now();

@@ -1,4 +1,4 @@
-// A socket that is behind: streams are stopped, go on in order when it has drained, and none is forgotten.
+// A slow socket: streams are stopped, continue in order when it has drained, and none is forgotten.
 
 import { describe, expect, it } from "vitest";
 import { type Recorder, SessionBench } from "../../tests/session-bench.js";
@@ -28,7 +28,7 @@ function drain(bench: SessionBench): void {
 }
 
 describe("a congested socket", () => {
-  it("takes nothing, and every stopped stream goes on when it has drained, in order and once", () => {
+  it("accepts nothing, and every stopped stream continues when it has drained, in order and once", () => {
     const { bench, streams } = stalled(5);
     const order: number[] = [];
     for (const recorder of streams) {
@@ -42,7 +42,7 @@ describe("a congested socket", () => {
     expect(order).toHaveLength(5);
   });
 
-  it("doesn't let one stream starve the others: those that had their turn queue behind", () => {
+  it("doesn't let one stream starve the others: those that had their turn queue again", () => {
     const { bench, streams } = stalled(4);
     const turns: number[] = [];
     for (const recorder of streams) {
@@ -56,13 +56,13 @@ describe("a congested socket", () => {
       recorder.stream.write(piece, 0, piece.length);
     }
     for (let round = 0; round < 8; round++) drain(bench);
-    // The fifth turn of each drain fills a slab, and the socket is behind again.
+    // The fifth turn of each drain fills a slab, and the socket is congested again.
     expect(turns).toEqual(Array.from({ length: 8 * 5 }, (_, index) => 2 + 2 * (index % 4)));
     const sizes = bench.sent().flatMap((frame) => /^data (?:S )?[2468] (\d+)/.exec(frame)?.[1] ?? []);
     expect(new Set(sizes)).toEqual(new Set([String(piece.length)]));
   });
 
-  it("takes small writes ahead of the streams that wait, and from each stream so much until it has drained", () => {
+  it("sends small writes ahead of the stopped streams, with a limit per stream until it has drained", () => {
     const { bench, streams } = stalled(3);
     const [bulk, small, talkative] = streams as [Opened, Opened, Opened];
     expect(bulk.stream.write(piece, 0, piece.length)).toBe(0);
@@ -85,7 +85,7 @@ describe("a congested socket", () => {
     expect(takenFrom(talkative)).toBe(16_000);
   });
 
-  it("takes so many small writes in all", () => {
+  it("has a limit for small writes in total", () => {
     const { bench } = stalled(1);
     let taken = 0;
     for (let i = 0; i < 200; i++) taken += bench.open().stream.write(piece, 0, 10_000);
@@ -93,7 +93,7 @@ describe("a congested socket", () => {
     expect(taken).toBeLessThan(600 * 1024);
   });
 
-  it("wakes a stream whose window came while the socket was congested", () => {
+  it("wakes a stream whose window arrived while the socket was congested", () => {
     const bench = new SessionBench("server");
     const recorder = bench.open();
     let left = 300 * 1024;
@@ -114,7 +114,7 @@ describe("a congested socket", () => {
     expect(left).toBe(0);
   });
 
-  it("doesn't wake streams that are over, or have said that they end", () => {
+  it("doesn't wake streams that are closed, or have ended their direction", () => {
     const { bench, streams } = stalled(4);
     for (const { stream } of streams) stream.write(piece, 0, piece.length);
     const [reset, ended, lost, alive] = streams as [Recorder, Recorder, Recorder, Recorder];
@@ -125,7 +125,7 @@ describe("a congested socket", () => {
     expect([reset.calls, ended.calls, lost.calls, alive.calls]).toEqual([[], [], ["reset"], ["writable"]]);
   });
 
-  it("may see the session end while streams go on", () => {
+  it("may see the session end while streams continue", () => {
     const { bench, streams } = stalled(3);
     for (const { stream } of streams) stream.write(piece, 0, piece.length);
     Object.assign(streams[0] as Recorder, { onWritableDo: () => bench.session.end() });

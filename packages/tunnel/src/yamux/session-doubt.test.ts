@@ -1,4 +1,4 @@
-// What a session tells its doubt, and what waits for a peer in doubt.
+// How a session feeds its doubt, and what is held back from a peer in doubt.
 
 import { describe, expect, it } from "vitest";
 import { SessionBench } from "../../tests/session-bench.js";
@@ -8,7 +8,7 @@ const PING = "ping S 0 4294967295";
 const PONG = encode("ping", "A", 0, 0xffff_ffff);
 const hello = Buffer.from("hello");
 
-/** Time passes, and somebody looks. */
+/** Advances time with regular checks. */
 function pass(bench: SessionBench, ms: number): boolean[] {
   const changes: boolean[] = [];
   for (let left = ms; left > 0; left -= 250) {
@@ -19,7 +19,7 @@ function pass(bench: SessionBench, ms: number): boolean[] {
 }
 
 describe("a session whose peer is silent", () => {
-  it("is doubtful when a stream isn't accepted, pings, and trusts a peer that goes on answering", () => {
+  it("is doubtful when a stream isn't accepted, pings, and trusts a peer that continues to answer", () => {
     const bench = new SessionBench("server");
     bench.open().stream.write(hello, 0, 5);
     bench.sent();
@@ -40,7 +40,7 @@ describe("a session whose peer is silent", () => {
     ["an ACK", encode("window", "A", 2, 0)],
     ["an ACK on data", encode("data", "A", 2, hello)],
     ["a reset", encode("window", "R", 2, 0)],
-  ])("takes %s for an answer", (_name, frame) => {
+  ])("accepts %s as an answer", (_name, frame) => {
     const bench = new SessionBench("server");
     bench.open();
     pass(bench, 750);
@@ -48,7 +48,7 @@ describe("a session whose peer is silent", () => {
     expect(pass(bench, 5_000)).toEqual([]);
   });
 
-  it("doesn't take for one that a stream is given up here", () => {
+  it("doesn't count giving up a stream here as an answer", () => {
     const bench = new SessionBench("server");
     bench.open().stream.reset();
     const { stream } = bench.open();
@@ -57,7 +57,7 @@ describe("a session whose peer is silent", () => {
     expect(pass(bench, 750)).toEqual([true]);
   });
 
-  it("is doubtful when the ping of its keep-alive isn't answered, long before that ends it", () => {
+  it("is doubtful when its keep-alive ping isn't answered, long before that ends it", () => {
     const bench = new SessionBench("server");
     expect(pass(bench, 30_000)).toEqual([]);
     expect(pass(bench, 1_500)).toEqual([true]);
@@ -66,7 +66,7 @@ describe("a session whose peer is silent", () => {
     expect(bench.failure).toBe("PIKO_YAMUX_KEEPALIVE");
   });
 
-  it("isn't ended by a doubt, however long, while any byte comes", () => {
+  it("isn't ended by doubt, however long, while any bytes arrive", () => {
     const bench = new SessionBench("server");
     bench.open();
     const { stream } = bench.open();
@@ -78,7 +78,7 @@ describe("a session whose peer is silent", () => {
     expect([bench.session.doubt.doubtful, bench.failure]).toEqual([true, undefined]);
   });
 
-  it("keeps what waits off the wire when others are given up, until the peer says something", () => {
+  it("keeps queued streams off the wire when others are given up, until the peer answers", () => {
     for (const sign of [PONG, encode("window", "A", 512, 0)]) {
       const bench = new SessionBench("server");
       const open = Array.from({ length: 256 }, () => bench.open());
@@ -96,7 +96,7 @@ describe("a session whose peer is silent", () => {
     }
   });
 
-  it("lets what waits go when the doubt is over", () => {
+  it("sends queued streams when the doubt has ended", () => {
     const bench = new SessionBench("server");
     const open = Array.from({ length: 256 }, () => bench.open());
     pass(bench, 1_250);

@@ -1,4 +1,4 @@
-// What a session does as time passes: pings, the open timeout, and no timer left behind.
+// What a session does as time passes: pings, the open timeout, and no timer left running.
 
 import { describe, expect, it } from "vitest";
 import { SessionBench } from "../../tests/session-bench.js";
@@ -33,7 +33,7 @@ describe("keepalive", () => {
     bench.clock.assertIdle();
   });
 
-  it("takes any bytes for a sign of life: an answer may wait behind bulk data", () => {
+  it("accepts any bytes as a sign of life: an answer may be queued after bulk data", () => {
     const bench = new SessionBench("client");
     bench.receive(encode("window", "S", 2, 0));
     bench.clock.advance(30_000);
@@ -43,7 +43,7 @@ describe("keepalive", () => {
     expect(bench.failure).toBeUndefined();
   });
 
-  it("doesn't take what came before the ping for an answer", () => {
+  it("doesn't accept what arrived before the ping as an answer", () => {
     const bench = new SessionBench("client");
     bench.clock.advance(29_999);
     bench.receive(encode("window", "S", 2, 0));
@@ -72,7 +72,7 @@ describe("keepalive", () => {
 });
 
 describe("the open timeout", () => {
-  /** Lets time pass while the peer answers pings. */
+  /** Advances time while the peer answers pings. */
   function pass(bench: SessionBench, ms: number): void {
     for (let left = ms; left > 0; left -= 1_000) {
       bench.clock.advance(Math.min(left, 1_000));
@@ -81,7 +81,7 @@ describe("the open timeout", () => {
     }
   }
 
-  it("ends a session whose peer accepts nothing, at the first look after 75 s", () => {
+  it("ends a session whose peer accepts nothing, at the first check after 75 s", () => {
     const bench = new SessionBench("server");
     const streams = Array.from({ length: 300 }, () => bench.open());
     pass(bench, 74_000);
@@ -101,7 +101,7 @@ describe("the open timeout", () => {
     expect(bench.failure).toBe("PIKO_YAMUX_OPEN_TIMEOUT");
   });
 
-  it("starts again with every stream that is accepted, and doesn't run when none waits", () => {
+  it("starts again with every stream that is accepted, and doesn't run if none waits", () => {
     const bench = new SessionBench("server");
     for (let id = 2; id < 20; id += 2) bench.open();
     for (let id = 2; id < 20; id += 2) {

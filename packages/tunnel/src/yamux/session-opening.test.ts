@@ -1,4 +1,4 @@
-// How streams of ours are opened: the accept backlog, the queue behind it, and the ids.
+// How our streams are opened: the accept backlog, the queue after it, and the ids.
 
 import { describe, expect, it } from "vitest";
 import { Recorder, SessionBench } from "../../tests/session-bench.js";
@@ -17,7 +17,7 @@ function crowded(more: number): { bench: SessionBench; waiting: ReturnType<Sessi
 }
 
 describe("the 257th stream that isn't accepted", () => {
-  it("waits, takes no bytes, and is opened by the first ACK", () => {
+  it("waits, accepts no bytes, and is opened by the first ACK", () => {
     const { bench, waiting } = crowded(2);
     const [next, later] = waiting;
     expect(next?.stream.id).toBe(0);
@@ -34,14 +34,14 @@ describe("the 257th stream that isn't accepted", () => {
     expect(later?.stream.id).toBe(516);
   });
 
-  it("is opened at its turn even if nothing was written, for peers that speak first", () => {
+  it("is opened in its turn even if nothing was written, for peers that send first", () => {
     const { bench, waiting } = crowded(1);
     bench.receive(encode("window", "A", 2, 0));
     expect(bench.sent()).toEqual(["window S 514 0"]);
     expect(waiting[0]?.calls).toEqual([]);
   });
 
-  it("is opened and ended at its turn if it was ended before", () => {
+  it("is opened and ended in its turn if it was ended before", () => {
     const { bench, waiting } = crowded(1);
     waiting[0]?.stream.end();
     bench.receive(encode("window", "A", 2, 0));
@@ -50,7 +50,7 @@ describe("the 257th stream that isn't accepted", () => {
     expect(waiting[0]?.calls).toEqual(["end"]);
   });
 
-  it("leaves without a frame if it is reset before its turn", () => {
+  it("sends no frame if it is reset before its turn", () => {
     const { bench, waiting } = crowded(2);
     waiting[0]?.stream.reset();
     bench.receive(encode("window", "A", 2, 0), encode("window", "A", 4, 0));
@@ -89,7 +89,7 @@ describe("the 257th stream that isn't accepted", () => {
 });
 
 describe("the queue", () => {
-  it("is bounded: a session with a full one isn't accepting", () => {
+  it("is bounded: a session whose queue is full isn't accepting", () => {
     const { bench } = crowded(MAX_QUEUED_STREAMS);
     expect(bench.session.accepting).toBe(false);
     expect(bench.session.openStream(new Recorder())).toBeUndefined();
@@ -97,7 +97,7 @@ describe("the queue", () => {
     expect(bench.session.accepting).toBe(true);
   });
 
-  it("survives a waiting stream that ends the session when its turn comes", () => {
+  it("survives a queued stream that ends the session when its turn comes", () => {
     const { bench, waiting } = crowded(3);
     for (const { stream } of waiting) stream.write(hello, 0, 5);
     Object.assign(waiting[0] as Recorder, { onWritableDo: () => bench.session.end() });
@@ -136,7 +136,7 @@ describe("an accepted stream", () => {
 });
 
 describe("stream ids", () => {
-  it("are looked after in time: both sides are told to move on, and an idle session ends with GoAway(2)", () => {
+  it("are renewed in time: both sides are asked to move on, and an idle session ends with GoAway(2)", () => {
     const bench = new SessionBench("server", { firstStreamId: 0xdfff_fffe });
     const last = bench.open();
     bench.sent();
@@ -154,7 +154,7 @@ describe("stream ids", () => {
     bench.clock.assertIdle();
   });
 
-  it("are never used twice: a session without any left takes no stream and ends", () => {
+  it("are never used twice: a session without any left accepts no stream and ends", () => {
     const bench = new SessionBench("server", { firstStreamId: 0xffff_fffc });
     expect([bench.open().stream.id, bench.open().stream.id]).toEqual([0xffff_fffc, 0xffff_fffe]);
     expect(bench.session.accepting).toBe(false);
@@ -164,7 +164,7 @@ describe("stream ids", () => {
     bench.clock.assertIdle();
   });
 
-  it("aren't promised to more waiting streams than there are", () => {
+  it("aren't promised to more queued streams than there are", () => {
     const bench = new SessionBench("server", { firstStreamId: 0xffff_fffe - 2 * 257 });
     for (let i = 0; i < 258; i++) bench.open();
     expect(bench.session.accepting).toBe(false);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { SessionBench } from "../../tests/session-bench.js";
 
-describe("a session refuses", () => {
+describe("a session rejects", () => {
   it.each([
     ["a time out of 0", { keepAliveTimeoutMs: 0 }, "keepAliveTimeoutMs: 0: want more than 0"],
     [
@@ -32,7 +32,7 @@ describe("a session refuses", () => {
     expect(() => new SessionBench("server", options)).toThrow(message);
   });
 
-  it("even ids of a client's", () => {
+  it("a client's even ids", () => {
     const message = "firstStreamId: 2: want an odd number from 1 to 4294967294";
     expect(() => new SessionBench("client", { firstStreamId: 2 })).toThrow(message);
   });

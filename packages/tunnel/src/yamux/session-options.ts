@@ -11,15 +11,15 @@ export interface SessionOptions {
   out: Outbox;
   clock: Clock;
   handler: SessionHandler;
-  /** Milliseconds from one ping to the next; more than the timeout. */
+  /** Milliseconds between pings; must be more than the timeout. */
   keepAliveIntervalMs?: number;
-  /** Milliseconds that a ping's answer may take. */
+  /** Timeout for a ping's answer, in milliseconds. */
   keepAliveTimeoutMs?: number;
-  /** The peer continues sending after our FIN; Go peers close the stream then, and log frames that come later. */
+  /** Whether the peer continues to send after our FIN; Go peers close the stream then, and log frames that arrive later. */
   peerHalfCloses?: boolean;
-  /** Maximum number of streams that the peer may have open. */
+  /** Maximum number of open streams of the peer. */
   maxPeerStreams?: number;
-  /** Id of the first stream of ours, of the role's parity. */
+  /** Id of our first stream, with the role's parity. */
   firstStreamId?: number;
 }
 
@@ -27,7 +27,7 @@ export const KEEP_ALIVE_INTERVAL_MS = 30_000;
 export const KEEP_ALIVE_TIMEOUT_MS = 10_000;
 const MAX_PEER_STREAMS = 16_384;
 
-/** The options with their defaults. Throws a RangeError that names what can't be. */
+/** Completes the options with their defaults. Throws a RangeError that names an invalid value. */
 export function completeOptions(options: SessionOptions): Required<SessionOptions> {
   const parity = options.role === "client" ? 1 : 2;
   const complete = {
@@ -39,7 +39,7 @@ export function completeOptions(options: SessionOptions): Required<SessionOption
     firstStreamId: options.firstStreamId ?? parity,
   };
   const { keepAliveIntervalMs, keepAliveTimeoutMs, maxPeerStreams, firstStreamId } = complete;
-  // The negations catch NaN.
+  // Negated, to catch NaN.
   if (!(keepAliveTimeoutMs > 0))
     throw new RangeError(`keepAliveTimeoutMs: ${keepAliveTimeoutMs}: want more than 0`);
   if (!(keepAliveIntervalMs > keepAliveTimeoutMs)) {

@@ -1,4 +1,4 @@
-// Two sessions joined by sockets that a test stalls, drains and delivers from in any order, against a model that knows
+// Two sessions connected by sockets that a test stalls, drains and delivers from in any order, compared with a model that knows
 // what each stream has to receive. A lost wake-up shows as bytes or ends that never arrive once everything flows again.
 
 import fc from "fast-check";
@@ -9,7 +9,7 @@ import type { StreamHandler, YamuxStream } from "./stream.js";
 const byteAt = (id: number, side: number, offset: number): number =>
   (id * 7 + side * 131 + offset * 3 + (offset >>> 8)) & 0xff;
 
-/** One end of a stream: a source that has to send so many bytes, and a sink that takes them when it likes. */
+/** One end of a stream: a source that has a number of bytes to send, and a sink that reads at random times. */
 class End implements StreamHandler {
   stream: YamuxStream | undefined;
   wanted = 0;
@@ -18,7 +18,10 @@ class End implements StreamHandler {
   unconsumed = 0;
   paused = false;
   ending = false;
-  /** A write took less than all: only `onWritable` may start the source again, so that none can be missed. */
+  /**
+   * Set after a write that was not accepted completely: then only `onWritable` may restart the source, so that a missing call
+   * is noticed.
+   */
   blocked = false;
   resetHere = false;
   over: "end" | "reset" | undefined;
@@ -91,7 +94,7 @@ class World {
 
   constructor() {
     this.sides[1].onStreamDo = (stream) => {
-      // The model's streams are told apart by the id that the opener got.
+      // The model's streams are identified by the id that the opener got.
       const at = this.pairs.findIndex(([near]) => near.stream?.id === stream.id);
       const end = (this.pairs[at] as [End, End])[1];
       end.stream = stream;
@@ -107,7 +110,7 @@ class World {
     this.pairs.push([near, new End(key, 1)]);
   }
 
-  /** Passes on up to `count` bytes that the side's socket has taken. */
+  /** Delivers up to `count` bytes that the side's socket has accepted. */
   deliver(side: 0 | 1, count: number): boolean {
     const bytes = this.sides[side].socket.takeAll();
     const now = bytes.subarray(0, count);
@@ -117,7 +120,7 @@ class World {
     return true;
   }
 
-  /** The socket's kernel takes what waits, and `stalled` again or not, what comes. */
+  /** Makes the socket's kernel accept what is queued; `stalled` sets whether it stalls for later writes. */
   drain(side: 0 | 1, stalled = false): void {
     const bench = this.sides[side];
     bench.socket.drain();
@@ -233,7 +236,7 @@ function check(steps: readonly { what: string; side: 0 | 1; stream: number; size
     }
   }
   world.settle();
-  // The accepting ends of streams that were opened last have their sources started now.
+  // The accepting ends of the streams that were opened last start their sources now.
   for (const [, far] of world.pairs) far.go();
   world.settle();
   for (const [near, far] of world.pairs) {
@@ -259,7 +262,7 @@ function check(steps: readonly { what: string; side: 0 | 1; stream: number; size
   }
 }
 
-it("delivers every byte and every end in order, whatever stalls, pauses and resets happen on the way", () => {
+it("delivers every byte and every end in order, whatever is stalled, paused and reset meanwhile", () => {
   fc.assert(fc.property(fc.array(step, { maxLength: 120, size: "max" }), check), { numRuns: 40 });
 }, 30_000);
 

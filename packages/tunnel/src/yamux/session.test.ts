@@ -3,13 +3,13 @@ import { Recorder, SessionBench } from "../../tests/session-bench.js";
 import { brief, encode } from "../../tests/yamux-frames.js";
 
 describe("the bytes of a session", () => {
-  it("opens stream 2 as a Go server does, when the SYN doesn't ride on data", () => {
+  it("opens stream 2 as a Go server does, if the SYN isn't sent with data", () => {
     const bench = new SessionBench("server");
     bench.open().stream.flushFlags();
     expect(bench.sentBytes().toString("hex")).toBe("000100010000000200000000");
   });
 
-  it("puts the SYN on the first data", () => {
+  it("sends the SYN with the first data", () => {
     const bench = new SessionBench("server");
     expect(bench.open().stream.write(Buffer.from("hello"), 0, 5)).toBe(5);
     expect(bench.sentBytes().toString("hex")).toBe(
@@ -52,7 +52,7 @@ describe("the bytes of a session", () => {
     expect(bench.sentBytes().toString("hex")).toBe(hex);
   });
 
-  it("sends GoAway(0) once, and still GoAway(2) behind it", () => {
+  it("sends GoAway(0) once, and GoAway(2) even after it", () => {
     const bench = new SessionBench("server");
     bench.session.goAway();
     bench.session.goAway();
@@ -115,7 +115,7 @@ describe("frames that end a session", () => {
     bench.clock.assertIdle();
   });
 
-  it("reads nothing behind the frame that ended it", () => {
+  it("reads nothing after the frame that ended it", () => {
     const bench = new SessionBench("client");
     bench.receive("010000000000000000000000", encode("window", "S", 2, 0), encode("goaway", "", 0, 2));
     expect(bench.accepted).toHaveLength(0);
@@ -126,7 +126,7 @@ describe("frames that end a session", () => {
 });
 
 describe("frames that don't", () => {
-  it("ignores whatever comes for unknown streams, payload included", () => {
+  it("ignores anything for unknown streams, payload included", () => {
     const bench = new SessionBench("client");
     bench.receive(
       encode("data", "", 8, Buffer.from("lost")),
@@ -147,14 +147,14 @@ describe("frames that don't", () => {
     expect(bench.sent()).toEqual(["window A 2 0"]);
   });
 
-  it("takes SYNs out of order, as several goroutines of one Go server send them", () => {
+  it("accepts SYNs out of order, as several goroutines of a Go server send them", () => {
     const bench = new SessionBench("client");
     bench.receive(encode("window", "S", 6, 0), encode("window", "S", 2, 0), encode("window", "S", 4, 0));
     expect(bench.failure).toBeUndefined();
     expect(bench.sent()).toEqual(["window A 6 0", "window A 2 0", "window A 4 0"]);
   });
 
-  it("takes SYN, payload and FIN in one frame", () => {
+  it("accepts SYN, payload and FIN in one frame", () => {
     const bench = new SessionBench("client");
     bench.receive(encode("data", "SF", 2, Buffer.from("all")));
     expect(bench.accepted[0]?.calls).toEqual(["data", "end"]);
@@ -162,14 +162,14 @@ describe("frames that don't", () => {
     expect(bench.sent()).toEqual(["window A 2 0"]);
   });
 
-  it("takes SYN and RST in one frame", () => {
+  it("accepts SYN and RST in one frame", () => {
     const bench = new SessionBench("client");
     bench.receive(encode("window", "SR", 2, 0));
     expect(bench.accepted[0]?.calls).toEqual(["reset"]);
     expect(bench.session.streamCount).toBe(0);
   });
 
-  it("takes an empty data frame that carries only a flag", () => {
+  it("accepts an empty data frame with only a flag", () => {
     const bench = new SessionBench("client");
     bench.receive(encode("data", "S", 2, Buffer.alloc(0)), encode("data", "F", 2, Buffer.alloc(0)));
     expect(bench.accepted[0]?.calls).toEqual(["end"]);
@@ -177,7 +177,7 @@ describe("frames that don't", () => {
 });
 
 describe("GoAway(0) from the peer", () => {
-  it("is told once; open streams go on, waiting ones are reset, new ones refused", () => {
+  it("is reported once; open streams continue, queued ones are reset, new ones refused", () => {
     const bench = new SessionBench("server");
     const streams = Array.from({ length: 257 }, () => bench.open());
     const [first, last] = [streams[0], streams[256]];
@@ -194,7 +194,7 @@ describe("GoAway(0) from the peer", () => {
     expect(bench.sent()).toEqual(["data S 2 1"]);
   });
 
-  it("isn't reported when the reset of a waiting stream ended the session", () => {
+  it("isn't reported if the reset of a queued stream ended the session", () => {
     const bench = new SessionBench("server");
     const streams = Array.from({ length: 257 }, () => bench.open());
     Object.assign(streams[256] as Recorder, { onResetDo: () => bench.session.end() });
@@ -203,7 +203,7 @@ describe("GoAway(0) from the peer", () => {
   });
 });
 
-describe("what was opened on a session that ends", () => {
+describe("a stream that was opened on a session that ends", () => {
   it("is refused, and can be sent again, if nothing of it was on the wire", () => {
     const bench = new SessionBench("server");
     const [unsent, sent] = [bench.open(), bench.open()];
@@ -224,7 +224,7 @@ describe("streams of the peer", () => {
     expect(bench.accepted[0]?.bytes.toString()).toBe("on time");
   });
 
-  it("are refused with RST alone when the owner gives no handler", () => {
+  it("are refused with only an RST if the owner returns no handler", () => {
     const bench = new SessionBench("server");
     bench.onStreamDo = () => undefined;
     bench.receive(encode("data", "S", 1, Buffer.from("dropped")), encode("data", "", 1, Buffer.from("too")));
@@ -233,7 +233,7 @@ describe("streams of the peer", () => {
     expect(bench.accepted[0]?.stream?.closed).toBe(true);
   });
 
-  it("are refused above the limit, until one is gone", () => {
+  it("are refused above the limit, until one has ended", () => {
     const bench = new SessionBench("client", { maxPeerStreams: 2 });
     bench.receive(encode("window", "S", 2, 0), encode("window", "S", 4, 0), encode("window", "S", 6, 0));
     expect(bench.sent()).toEqual(["window A 2 0", "window A 4 0", "window R 6 0"]);
@@ -244,7 +244,7 @@ describe("streams of the peer", () => {
     expect(bench.sent()).toEqual(["window F 4 0", "window A 10 0"]);
   });
 
-  it("may be ended, reset or written to while they are handed over", () => {
+  it("may be ended, reset or written to within onStream", () => {
     for (const [act, frames] of [
       [(bench: SessionBench) => bench.accepted[0]?.stream?.end(), ["window A 2 0", "window F 2 0"]],
       [(bench: SessionBench) => bench.accepted[0]?.stream?.reset(), ["window A 2 0", "window R 2 0"]],
@@ -262,7 +262,7 @@ describe("streams of the peer", () => {
     }
   });
 
-  it("are reset when the owner ends the session while they are handed over", () => {
+  it("are reset if the owner ends the session within onStream", () => {
     const bench = new SessionBench("client");
     bench.onStreamDo = (_, recorder) => {
       bench.session.end();
@@ -296,7 +296,7 @@ describe("end", () => {
     bench.clock.assertIdle();
   });
 
-  it("may be called from any callback of a read", () => {
+  it("can be called from any callback of a read", () => {
     for (const [name, frame, calls] of [
       ["onDataDo", encode("data", "F", 2, Buffer.from("x")), ["data", "reset"]],
       ["onEndDo", encode("window", "F", 2, 0), ["end", "reset"]],
@@ -314,7 +314,7 @@ describe("end", () => {
   });
 });
 
-describe("a peer that asks and doesn't read", () => {
+describe("a peer that sends requests and doesn't read", () => {
   it.each([
     ["pings", encode("ping", "S", 0, 1), "client"],
     ["opens streams that are refused", encode("window", "S", 1, 0), "server"],
@@ -348,7 +348,7 @@ describe("a peer that asks and doesn't read", () => {
   });
 });
 
-it("tells what is open in streamCount, waiting streams included", () => {
+it("counts open streams in streamCount, including queued ones", () => {
   const bench = new SessionBench("server");
   const streams = Array.from({ length: 258 }, () => bench.open());
   expect(bench.session.streamCount).toBe(258);

@@ -1,5 +1,5 @@
-// A yamux session over a byte stream: streams, pings, GoAway, and all rules whose violation ends the session. Compatible
-// with hashicorp/yamux and its forks; a mistake of ours ends a Go peer's session, so what is sent is strict.
+// A yamux session over a byte stream: streams, pings, GoAway, and all rules whose violation ends the session. Compatible with
+// hashicorp/yamux and its forks; a mistake of ours would end a Go peer's session, so sending is strict.
 
 import { TunnelError, type TunnelErrorCode } from "../errors.js";
 import { faults } from "../faults.js";
@@ -32,14 +32,14 @@ import { type StreamHandler, type StreamSession, YamuxStream } from "./stream.js
 import { StreamIds } from "./stream-ids.js";
 import { isViolation } from "./violation.js";
 
-/** Answers to pings and refused streams that the peer doesn't read: the session ends at this many bytes. */
+/** Maximum bytes of ping answers and refusals that the peer doesn't read; above that the session ends. */
 const MAX_ANSWER_BACKLOG_BYTES = 4 * 1024 * 1024;
 
 export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, StreamSession {
   readonly peerHalfCloses: boolean;
   readonly turns: DrainTurns;
   readonly frames: YamuxFrameWriter;
-  /** Whether the peer takes streams without delay; kept up by {@link look}. */
+  /** Whether the peer accepts streams without delay; kept current by {@link look}. */
   readonly doubt: Doubt;
   readonly roundTrip: RoundTrip;
   readonly #out: Outbox;
@@ -52,7 +52,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
   readonly #maxPeerStreams: number;
   readonly #keepAliveTimeoutMs: number;
   #peerStreams = 0;
-  /** The stream of the data frame whose payload is being received, and whether FIN came on that frame. */
+  /** The stream of the data frame whose payload is being received, and whether that frame has a FIN. */
   #receiving: YamuxStream | undefined;
   #finBehindPayload = false;
   #localGoAway = false;
@@ -60,7 +60,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
   #retiring = false;
   #ended = false;
 
-  /** Throws a RangeError if the options can't be. */
+  /** Throws a RangeError if the options are invalid. */
   constructor(options: SessionOptions) {
     const complete = completeOptions(options);
     const { clock, out, keepAliveIntervalMs, keepAliveTimeoutMs } = complete;
@@ -79,18 +79,18 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
     this.#keepAlive = new KeepAlive(clock, keepAliveIntervalMs, keepAliveTimeoutMs, this);
   }
 
-  /** Streams that are open or waiting to be. */
+  /** Number of streams that are open or queued. */
   get streamCount(): number {
     return this.#streams.size + this.#opening.length;
   }
 
-  /** New streams can be opened: the peer has not said GoAway, the queue of waiting ones has room, and ids are left. */
+  /** Whether new streams can be opened: the peer has not sent GoAway, the queue has room, and ids are left. */
   get accepting(): boolean {
     if (this.#ended || this.#remoteGoAway || this.#opening.length >= MAX_QUEUED_STREAMS) return false;
     return this.#ids.hasMoreThan(this.#opening.length);
   }
 
-  /** The peer has said that it accepts no new streams. */
+  /** Whether the peer has announced that it accepts no new streams. */
   get remoteGoAway(): boolean {
     return this.#remoteGoAway;
   }
@@ -100,20 +100,20 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
   }
 
   /**
-   * Opens a stream; bytes can be written at once. Undefined when the session isn't `accepting`. Beyond 256 streams that the
-   * peer has not accepted, a stream waits for its turn: `write` takes nothing until `onWritable`. The peer learns of the
-   * stream with its first bytes; call `flushFlags` if the peer may be the first to speak.
+   * Opens a stream; bytes can be written at once. Undefined if the session isn't `accepting`. Beyond 256 streams that the peer has not
+   * accepted, a stream is queued: `write` accepts nothing until `onWritable`. The peer learns of the stream with its first bytes; call
+   * `flushFlags` if the peer may send first.
    */
   openStream(handler: StreamHandler): YamuxStream | undefined {
     if (!this.accepting) return undefined;
     const stream = new YamuxStream(this, 0, handler);
-    // Some may wait though there is room on the wire: see `forget`.
+    // Streams may be queued although there is room on the wire: see `forget`.
     if (this.#opening.closed || this.#opening.length > 0) this.#opening.push(stream);
     else this.#activate(stream);
     return stream;
   }
 
-  /** Looks whether the peer is doubtful, a few times a second, with the clock's time. True if that has changed. */
+  /** Checks whether the peer is doubtful; to be called a few times a second with the clock's time. Returns whether that has changed. */
   look(nowMs: number): boolean {
     if (this.#ended) return false;
     const changed = this.doubt.look(nowMs);
@@ -121,7 +121,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
     return changed;
   }
 
-  /** Bytes from the transport. Returns how many frames began in them. */
+  /** Processes bytes from the transport. Returns how many frames began in them. */
   receive(buffer: Buffer, start: number, end: number): number {
     this.#keepAlive.heard = true;
     const reader = this.#reader;
@@ -136,7 +136,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
     if (this.streamCount === 0 && !this.#ended) this.#handler.onIdle?.();
   }
 
-  /** Tells the peer to open no more streams (GoAway 0), or that the session is lost (1, 2). */
+  /** Asks the peer to open no more streams (GoAway 0), or announces that the session is lost (1, 2). */
   goAway(code: number = GO_AWAY_NORMAL): void {
     if (this.#ended || (this.#localGoAway && code === GO_AWAY_NORMAL)) return;
     this.#localGoAway = true;
@@ -144,8 +144,8 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
   }
 
   /**
-   * Tells the peer to open no more streams, and the owner by `onLeaveHeard` when the peer has read that. Until then streams
-   * may come that it opened before: ending the session earlier leaves the peer in doubt whether they were acted on.
+   * Asks the peer to open no more streams; `onLeaveHeard` follows when the peer has read that. Streams that it opened before may still
+   * arrive until then: if the session ended earlier, the peer could not know whether they were processed.
    */
   leave(): void {
     this.goAway();
@@ -173,7 +173,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
       case TYPE_WINDOW_UPDATE:
         return this.#onStreamFrame(type, flags, streamId, length);
       case TYPE_PING:
-        // Without SYN it is an answer; that it came is enough, see KeepAlive.
+        // Without SYN it is an answer; that it arrived is enough, see KeepAlive.
         if ((flags & FLAG_SYN) === 0) return this.#onPong(length);
         if (!this.#answerable()) return false;
         this.frames.sendHeader(TYPE_PING, FLAG_ACK, 0, length);
@@ -187,7 +187,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
 
   onPayload(buffer: Buffer, start: number, end: number, last: boolean): void {
     const stream = this.#receiving;
-    // A stream that is gone here may still be sent to for a round trip: what comes is dropped, as is all after a FIN.
+    // The peer may send to a stream that is closed here for a round trip: this is dropped, as is everything after a FIN.
     if (stream === undefined || stream.closed) return;
     if (stream.remoteEnded) {
       if (last && this.#finBehindPayload) this.#end(stream);
@@ -197,7 +197,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
     if (last && this.#finBehindPayload) this.#end(stream);
   }
 
-  /** For streams: the stream is over. */
+  /** For streams: the stream has ended. */
   forget(stream: YamuxStream): void {
     if (stream.id === 0) {
       this.#opening.remove(stream);
@@ -208,8 +208,8 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
     if (stream.acknowledge()) {
       this.doubt.onGivenUp(stream);
       this.#opening.accepted();
-      // What will never be accepted must not hold up the queue; but what never was on the wire of a doubtful peer can still
-      // go elsewhere, and stays where it is until the peer says something.
+      // Streams that will never be accepted must not block the queue. But if the peer is doubtful, streams that never were on
+      // the wire can still go elsewhere, and remain queued until the peer answers.
       if (!this.doubt.doubtful) this.#fill();
     }
     if (this.#streams.size === 0 && !this.#ended) this.#handler.onIdle?.();
@@ -271,7 +271,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
   }
 
   #onSyn(streamId: number): YamuxStream | undefined {
-    // Ids may come out of order: Go takes an id first and sends the SYN later, from several goroutines.
+    // Ids may arrive out of order: Go takes an id first and sends the SYN later, from several goroutines.
     if (!this.#ids.isPeers(streamId)) {
       this.#violated("PIKO_YAMUX_STREAM_ID", `SYN for stream ${streamId}, which is not the peer's to open`);
       return undefined;
@@ -288,8 +288,8 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
         stream.handler = handler;
         if (this.#ended) handler.onReset();
         if (stream.closed) return undefined;
-        // The ACK doesn't wait for the first data, because the peer may have 256 streams without one, and no more; but data
-        // that is sent in a moment takes it along.
+        // The ACK doesn't wait for the first data, because the peer may have at most 256 streams without one; but data that is
+        // sent within a moment takes it along.
         stream.flushFlags(true);
         return stream;
       }
@@ -301,7 +301,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
     return undefined;
   }
 
-  /** What the owner throws is its fault, and a refusal. */
+  /** If the owner throws, that is its fault, and refuses the stream. */
   #accept(stream: YamuxStream): StreamHandler | undefined {
     try {
       return this.#handler.onStream(stream);
@@ -320,7 +320,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
     if (code === GO_AWAY_NORMAL) {
       if (!this.#remoteGoAway) {
         this.#remoteGoAway = true;
-        // What waits here was never on the wire: it is as good as refused.
+        // Queued streams were never on the wire: they count as refused.
         for (const stream of this.#opening.takeAll()) stream.lose();
         if (!this.#ended) this.#handler.onGoAway();
       }
@@ -344,7 +344,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
     stream.activate(id, FLAG_SYN, true);
   }
 
-  /** Opens the streams that wait, as far as there is room on the wire. */
+  /** Opens queued streams as long as there is room on the wire. */
   #fill(): void {
     while (!this.#opening.closed) {
       const next = this.#opening.next();
@@ -376,7 +376,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
     this.#handler.onFailed(error);
   }
 
-  /** Whether the peer reads what its frames make us send; the session fails if not. */
+  /** Whether the peer reads the answers to its frames; if not, the session fails. */
   #answerable(): boolean {
     if (this.#out.pendingBytes <= MAX_ANSWER_BACKLOG_BYTES) return true;
     this.#fail(new TunnelError("PIKO_TUNNEL_BACKLOG", "yamux: peer asks and does not read"));

@@ -2,7 +2,7 @@
 
 import { LAST_STREAM_ID } from "./frame.js";
 
-/** From here on a session looks for a good moment to be replaced: at 50,000 streams a second ids last twelve hours. */
+/** From this id on a session waits for a good moment to be replaced: at 50,000 streams a second ids last twelve hours. */
 const RETIRE_FROM = 0xe000_0000;
 
 export class StreamIds {
@@ -14,17 +14,17 @@ export class StreamIds {
     this.#next = first;
   }
 
-  /** The peer opens streams with such ids. */
+  /** Whether the peer opens streams with such an id. */
   isPeers(id: number): boolean {
     return ((id & 1) === 1) !== this.#isClient && id !== 0;
   }
 
-  /** There are ids for more than `count` further streams. */
+  /** Whether there are ids for more than `count` further streams. */
   hasMoreThan(count: number): boolean {
     return this.#next + 2 * count <= LAST_STREAM_ID;
   }
 
-  /** So few are left that the session should be replaced. */
+  /** Whether so few are left that the session should be replaced. */
   get scarce(): boolean {
     return this.#next >= RETIRE_FROM;
   }

@@ -27,7 +27,7 @@ describe("the receive window", () => {
     expect(bench.sent()).toEqual([`window 2 ${WINDOW / 2}`]);
   });
 
-  it("takes exactly its size, and one byte more ends the session", () => {
+  it("accepts exactly its size, and one byte more ends the session", () => {
     const { bench, stream, recorder } = accept();
     bench.receive(encode("data", "", 2, full));
     expect(bench.failure).toBeUndefined();
@@ -40,13 +40,13 @@ describe("the receive window", () => {
     expect(recorder.bytes).toHaveLength(WINDOW * 1.5);
   });
 
-  it("is judged on the header, before a byte of payload has come", () => {
+  it("is checked on the header, before a byte of payload has arrived", () => {
     const { bench } = accept();
     bench.receive(encode("data", "", 2, Buffer.alloc(WINDOW + 1)).subarray(0, 12));
     expect(bench.failure).toBe("PIKO_YAMUX_WINDOW_EXCEEDED");
   });
 
-  it("isn't updated behind the peer's FIN or after the stream's end", () => {
+  it("isn't updated after the peer's FIN or after the stream's end", () => {
     const { bench, stream } = accept();
     bench.receive(encode("data", "", 2, full), encode("window", "F", 2, 0));
     stream.consume(WINDOW);
@@ -66,7 +66,7 @@ describe("a stream to a peer without half-closes", () => {
     return { bench, stream, idle: () => bench.session.streamCount };
   };
 
-  it("sends nothing behind its FIN, because the peer may have forgotten it", () => {
+  it("sends nothing after its FIN, because the peer may have forgotten it", () => {
     const { bench, stream, idle } = open();
     bench.receive(encode("window", "A", 2, 0), encode("data", "", 2, half));
     stream.end();
@@ -81,7 +81,7 @@ describe("a stream to a peer without half-closes", () => {
     expect(bench.failure).toBeUndefined();
   });
 
-  it("is reset while it has not ended, whether the peer has or not", () => {
+  it("is reset if it has not ended, whether or not the peer has", () => {
     for (const ended of [true, false]) {
       const { bench, stream, idle } = open();
       if (ended) bench.receive(encode("window", "AF", 2, 0));
@@ -93,7 +93,7 @@ describe("a stream to a peer without half-closes", () => {
 });
 
 describe("the send window", () => {
-  it("stops a write at its end and goes on when the peer gives more", () => {
+  it("stops a write at its end and continues when the peer grants more", () => {
     const { bench, stream, recorder } = accept();
     expect(stream.write(Buffer.alloc(WINDOW + 100), 0, WINDOW + 100)).toBe(WINDOW);
     const sent = decode(bench.sentBytes());
@@ -107,7 +107,7 @@ describe("the send window", () => {
     expect(bench.sent()).toEqual(["data 2 100"]);
   });
 
-  it("says nothing to a stream that has not been stopped", () => {
+  it("isn't reported to a stream that has not been stopped", () => {
     const { bench, recorder } = accept();
     bench.receive(encode("window", "", 2, 100));
     expect(recorder.calls).toEqual([]);
@@ -120,7 +120,7 @@ describe("the send window", () => {
     expect(stream.write(Buffer.alloc(1 << 20), 0, 1 << 20)).toBe(1 << 20);
   });
 
-  it("stays a uint32 whatever the peer adds", () => {
+  it("remains a uint32 whatever the peer adds", () => {
     const bench = new SessionBench("server");
     const { stream } = bench.open();
     bench.receive(encode("window", "A", 2, 0xffff_ffff), encode("window", "", 2, 0xffff_ffff));
@@ -142,7 +142,7 @@ describe("the send window", () => {
 });
 
 describe("a stream's end", () => {
-  it("is over when both sides have sent FIN, whoever is first", () => {
+  it("is complete when both sides have sent FIN, in either order", () => {
     for (const order of ["local", "remote"] as const) {
       const { bench, stream, recorder } = accept();
       if (order === "local") stream.end();
@@ -155,7 +155,7 @@ describe("a stream's end", () => {
       expect(stream.closed).toBe(true);
       expect(bench.session.streamCount).toBe(0);
       expect(bench.sent()).toEqual(["window F 2 0"]);
-      // What is late, a second FIN too, is for an unknown stream now.
+      // Later frames, including a second FIN, are for an unknown stream now.
       bench.receive(
         encode("window", "F", 2, 0),
         encode("data", "", 2, Buffer.from("x")),
@@ -166,7 +166,7 @@ describe("a stream's end", () => {
     }
   });
 
-  it("sends one FIN, and nothing behind it", () => {
+  it("sends one FIN, and nothing after it", () => {
     const { bench, stream } = accept();
     stream.end();
     stream.end();
@@ -174,13 +174,13 @@ describe("a stream's end", () => {
     expect(bench.sent()).toEqual(["window F 2 0"]);
   });
 
-  it("goes out as SYN and FIN when nothing was written", () => {
+  it("is sent as SYN and FIN if nothing was written", () => {
     const bench = new SessionBench("server");
     bench.open().stream.end();
     expect(bench.sent()).toEqual(["window S 2 0", "window F 2 0"]);
   });
 
-  it("never puts FIN on data or beside an ACK", () => {
+  it("never sends FIN together with data or an ACK", () => {
     const bench = new SessionBench("client");
     bench.onStreamDo = (stream, recorder) => {
       stream.write(Buffer.from("bye"), 0, 3);
@@ -191,7 +191,7 @@ describe("a stream's end", () => {
     expect(bench.sent()).toEqual(["data A 2 3", "window F 2 0"]);
   });
 
-  it("still receives, and updates the window, after our FIN", () => {
+  it("leaves the stream receiving, with window updates, after our FIN", () => {
     const { bench, stream, recorder } = accept();
     stream.end();
     bench.receive(encode("data", "", 2, half));
@@ -200,7 +200,7 @@ describe("a stream's end", () => {
     expect(bench.sent()).toEqual(["window F 2 0", `window 2 ${half.length}`]);
   });
 
-  it("still sends after the peer's FIN", () => {
+  it("leaves the stream sending after the peer's FIN", () => {
     const { bench, stream } = accept();
     bench.receive(encode("window", "F", 2, 0));
     stream.write(Buffer.from("rest"), 0, 4);
@@ -208,7 +208,7 @@ describe("a stream's end", () => {
     expect(bench.sent()).toEqual(["data 2 4", "window F 2 0"]);
   });
 
-  it("drops data behind the peer's FIN, and a second FIN on such data ends the session", () => {
+  it("drops data after the peer's FIN, and a second FIN on such data ends the session", () => {
     const { bench, recorder } = accept();
     bench.receive(encode("window", "F", 2, 0), encode("data", "", 2, Buffer.from("late")));
     expect(recorder.calls).toEqual(["end"]);
@@ -217,7 +217,7 @@ describe("a stream's end", () => {
     expect(bench.failure).toBe("PIKO_YAMUX_SECOND_FIN");
   });
 
-  it("comes behind the payload of the frame that carries it, in however many pieces", () => {
+  it("comes after the payload of the frame that carries it, in however many pieces", () => {
     const { bench, recorder } = accept();
     for (const byte of encode("data", "F", 2, Buffer.from("tail"))) bench.receive(Buffer.from([byte]));
     expect(recorder.bytes.toString()).toBe("tail");
@@ -236,7 +236,7 @@ describe("a reset", () => {
     expect(bench.session.streamCount).toBe(0);
   });
 
-  it("of ours isn't reported, and what comes late is dropped", () => {
+  it("by us isn't reported, and later frames are dropped", () => {
     const { bench, stream, recorder } = accept();
     stream.reset();
     stream.reset();
@@ -264,7 +264,7 @@ describe("a reset", () => {
     expect(bench.sent()).toEqual(frames);
   });
 
-  it("by the peer, after its own FIN, is reported behind the end", () => {
+  it("by the peer, after its own FIN, is reported after the end", () => {
     const { bench, recorder } = accept();
     bench.receive(encode("window", "F", 2, 0), encode("window", "R", 2, 0));
     expect(recorder.calls).toEqual(["end", "reset"]);
@@ -302,13 +302,13 @@ describe("what is sent as one frame", () => {
     return { bench, stream };
   }
 
-  it("is two pieces, the one behind the other", () => {
+  it("consists of two pieces, one after the other", () => {
     const { bench, stream } = open();
     expect(stream.writeBoth(head, 4, body, 1, 5)).toBe(8);
     expect(payloads(bench)).toEqual(["data headbody"]);
   });
 
-  it("is as much of two pieces as the window takes, by frames of their own", () => {
+  it("is as much of two pieces as the window allows, in frames of their own", () => {
     const { bench, stream } = open();
     stream.write(full, 0, WINDOW - 6);
     bench.sent();
@@ -318,7 +318,7 @@ describe("what is sent as one frame", () => {
     expect(payloads(bench)).toEqual([]);
   });
 
-  it("is nothing of the second piece while the first has no room", () => {
+  it("has nothing of the second piece while the first has no room", () => {
     const { bench, stream } = open();
     stream.write(full, 0, WINDOW - 3);
     bench.sent();
@@ -326,7 +326,7 @@ describe("what is sent as one frame", () => {
     expect(payloads(bench)).toEqual(["data hea"]);
   });
 
-  it("is what was written in place, with the flags that waited, and counts against the window", () => {
+  it("contains what was written in place, with the pending flags, and counts against the window", () => {
     const bench = new SessionBench("server");
     const { stream } = bench.open();
     const start = stream.reserve(100);
@@ -335,7 +335,7 @@ describe("what is sent as one frame", () => {
     expect(stream.write(full, 0, WINDOW)).toBe(WINDOW - 8);
   });
 
-  it("has no place without window, on a congested socket, or behind the stream's end", () => {
+  it("has no room without window, on a congested socket, or after the stream's end", () => {
     const { bench, stream } = open();
     expect(stream.reserve(64 * 1024 + 1)).toBe(-1);
     stream.write(full, 0, WINDOW - 99);

@@ -1,5 +1,5 @@
-// One yamux stream: flow control and the two half-closes. Bytes go straight through: received ones to the handler in
-// the same turn, sent ones to the session's outbox; nothing is buffered here.
+// One yamux stream: flow control and the two half-closes. Bytes aren't buffered here: received ones are passed to the handler
+// in the same turn, sent ones to the session's outbox.
 
 import { faults } from "../faults.js";
 import { FLAG_FIN, FLAG_RST, INITIAL_WINDOW_BYTES, MAX_DATA_BYTES } from "./frame.js";
@@ -7,64 +7,64 @@ import type { DrainTurns } from "./drain-turns.js";
 import type { YamuxFrameWriter } from "./frame-writer.js";
 
 /**
- * The events that the owner of a stream receives. After `onReset` nothing follows; after `onEnd` at most `onReset` or `onWritable`. What
- * throws is a fault of the owner's: it ends this stream alone, and `onReset` follows.
+ * The events that the owner of a stream receives. No call follows `onReset`; only `onReset` or `onWritable` may follow `onEnd`. If a
+ * callback throws, that is the owner's fault: only this stream ends, and `onReset` follows.
  */
 export interface StreamHandler {
   /**
-   * Bytes arrived. They are gone when this returns: copy what has to stay. Call `consume` for them when there is room for
-   * more; until then at most the window (256 KiB) can arrive.
+   * Bytes arrived. They are valid only during the call: copy what has to stay. Call `consume` for them when there is room for more; until
+   * then at most the window (256 KiB) can arrive.
    */
   onData(buffer: Buffer, start: number, end: number): void;
   /** The peer sends no more. Go peers don't read any more either: answer with `end`. */
   onEnd(): void;
-  /** `write` took less than all earlier and takes bytes again. */
+  /** `write` accepted less than all bytes earlier, and accepts bytes again. */
   onWritable(): void;
-  /** The stream is gone without a normal end: reset by the peer, or the session ended. */
+  /** The stream has closed without a normal end: reset by the peer, or the session ended. */
   onReset(): void;
 }
 
 /** Updates are sent when this much of the window is used up. */
 const UPDATE_FROM_BYTES = INITIAL_WINDOW_BYTES / 2;
 
-// What a stream has come to, in this order. From LOCAL_ENDED on it sends nothing, from ENDED on it is closed.
+// The states of a stream, in order. From LOCAL_ENDED on it sends nothing, from ENDED on it is closed.
 const OPEN = 0;
 const REMOTE_ENDED = 1;
 const LOCAL_ENDED = 2;
 /** Both sides have sent FIN. */
 const ENDED = 3;
-/** Reset, by either side, or lost with its session. */
+/** Reset by either side, or lost with its session. */
 const LOST = 4;
 
-// Whether `write` takes bytes. If not, `onWritable` is owed.
+// Whether `write` accepts bytes. If not, `onWritable` has to follow.
 const WRITABLE = 0;
 const AWAITING_WINDOW = 1;
 const AWAITING_DRAIN = 2;
 
-/** What a stream asks of its session. */
+/** What a stream needs from its session. */
 export interface StreamSession {
   readonly ended: boolean;
   readonly peerHalfCloses: boolean;
   readonly turns: DrainTurns;
   readonly frames: YamuxFrameWriter;
-  /** The stream is over. */
+  /** To be called when the stream has ended. */
   forget(stream: YamuxStream): void;
 }
 
 export class YamuxStream {
   handler: StreamHandler;
-  /** 0 while the stream waits for its turn to be opened. */
+  /** 0 while the stream is queued. */
   id: number;
   readonly #session: StreamSession;
   #sendWindow: number;
   #receiveWindow: number;
   #consumed: number;
   #pendingFlags: number;
-  /** SYN was sent and no ACK has come yet. */
+  /** Whether SYN was sent and no ACK has arrived. */
   #unacknowledged: boolean;
   #state: number;
   #writing: number;
-  /** Bytes that passed a congested socket, and in which of its congestions. */
+  /** Bytes that went ahead on a congested socket, and in which of its congestions. */
   #passed: number;
   #passedIn: number;
 
@@ -84,42 +84,42 @@ export class YamuxStream {
     this.#passedIn = 0;
   }
 
-  /** Reset, or ended on both sides, or lost with its session. */
+  /** Whether it was reset, ended on both sides, or lost with its session. */
   get closed(): boolean {
     return this.#state >= ENDED;
   }
 
-  /** The peer has sent its FIN, and the stream wasn't reset. */
+  /** Whether the peer has sent its FIN, and the stream wasn't reset. */
   get remoteEnded(): boolean {
     return this.#state === REMOTE_ENDED || this.#state === ENDED;
   }
 
   /**
-   * Lost before the peer's application could see it: it never was on the wire, or the peer answered its SYN with RST. What
+   * Whether it was lost before the peer's application could see it: it never was on the wire, or the peer answered its SYN with RST. What
    * was sent on it can be sent again.
    */
   get refused(): boolean {
     return this.closed && (this.unsent || (this.#unacknowledged && !this.#session.ended));
   }
 
-  /** Lost because its tunnel has ended. */
+  /** Whether it was lost because its tunnel has ended. */
   get lostWithSession(): boolean {
     return this.#state === LOST && this.#session.ended;
   }
 
-  /** SYN sent, not accepted by the peer so far. */
+  /** Whether SYN was sent and the peer has not accepted so far. */
   get unacknowledged(): boolean {
     return this.#unacknowledged;
   }
 
-  /** Nothing of it was on the wire so far, so that it can be given up unseen. */
+  /** Whether nothing of it was on the wire so far, so that it can be given up unnoticed. */
   get unsent(): boolean {
     return this.id === 0 || (this.#unacknowledged && this.#pendingFlags !== 0);
   }
 
   /**
-   * Sends as much of `[start, end)` as window and socket allow and returns how many bytes that was. If it is less than
-   * all, `onWritable` follows; the caller keeps the rest (a copy, if its buffer is reused) and stops its own source.
+   * Sends as much of `[start, end)` as window and socket allow and returns how many bytes that was. If it is less than all, `onWritable`
+   * follows; the caller keeps the rest (a copy, if its buffer is reused) and stops its own source.
    */
   write(buffer: Buffer, start: number, end: number): number {
     if (this.#state >= LOCAL_ENDED) return end - start;
@@ -139,8 +139,8 @@ export class YamuxStream {
   }
 
   /**
-   * `write` of two pieces: `head` up to `headEnd`, and `[start, end)` of `buffer` after it. They leave as one frame where
-   * they may, so that the peer reads them in one go. Returns how many bytes of both together were taken.
+   * `write` of two pieces: `head` up to `headEnd`, and `[start, end)` of `buffer` after it. If possible they leave as one frame, so that
+   * the peer reads them at once. Returns how many bytes of both together were accepted.
    */
   writeBoth(head: Buffer, headEnd: number, buffer: Buffer, start: number, end: number): number {
     const count = headEnd + end - start;
@@ -154,8 +154,8 @@ export class YamuxStream {
   }
 
   /**
-   * For what is made in place: room for up to `count` bytes in `slab`, from the offset that is returned; -1 when they have
-   * to go by `write`. They are written there, and `commit` says so, before anything else of the session is called.
+   * For bytes that are produced in place: makes room for up to `count` bytes in `slab` and returns their offset; -1 if they have to be
+   * passed to `write` instead. Write them there, and call `commit` before any other method of the session.
    */
   reserve(count: number): number {
     return this.#takesFrame(count) ? this.#session.frames.reserve(count) : -1;
@@ -166,13 +166,13 @@ export class YamuxStream {
     return this.#session.frames.slab;
   }
 
-  /** Sends what was written to `slab`, from the offset that `reserve` gave. */
+  /** Sends what was written to `slab`, from the offset that `reserve` returned. */
   commit(start: number, end: number): void {
     this.#sendWindow -= end - start;
     this.#session.frames.commit(this.id, this.#takeFlags(), start, end);
   }
 
-  /** Gives the peer `count` more bytes of window, for bytes of `onData` that are out of the way. */
+  /** Grants the peer `count` more bytes of window, for bytes of `onData` that were processed. */
   consume(count: number): void {
     this.#consumed += count;
     if (this.#consumed < UPDATE_FROM_BYTES || this.#state === REMOTE_ENDED || this.closed || this.#closing)
@@ -184,8 +184,8 @@ export class YamuxStream {
   }
 
   /**
-   * Says that we send no more (FIN); a stream that waits for its turn says so when it is opened. `later`: the peer doesn't
-   * wait for it, so it may leave with what is sent next. Idempotent.
+   * Ends our direction (FIN); a queued stream does so when it is opened. `later`: the peer doesn't wait for the FIN, so it may leave with
+   * the next bytes. Idempotent.
    */
   end(later = false): void {
     if (this.#state >= LOCAL_ENDED) return;
@@ -193,11 +193,11 @@ export class YamuxStream {
     else this.#sendEnd(later);
   }
 
-  /** Ends both directions at once (RST); bytes in flight are lost. Idempotent. */
+  /** Ends both directions at once (RST); bytes in transit are lost. Idempotent. */
   reset(): void {
     if (this.closed) return;
     if (this.#closing) {
-      // Its FIN is on the way.
+      // Its FIN was sent.
       this.handler = CLOSING;
       return;
     }
@@ -208,16 +208,13 @@ export class YamuxStream {
     this.#close(LOST);
   }
 
-  /**
-   * Sends the SYN or ACK that waits for data to ride on; nothing to do while the stream waits for its turn. `later`: the
-   * peer doesn't wait for it.
-   */
+  /** Sends the SYN or ACK that is held back for data; does nothing while the stream is queued. `later`: the peer doesn't wait for it. */
   flushFlags(later = false): void {
     if (this.#pendingFlags === 0 || this.closed) return;
     this.#session.frames.sendWindowUpdate(this.id, this.#takeFlags(), 0, later);
   }
 
-  /** For the session: opens with `flags` (SYN or ACK) to be sent with the first frame. */
+  /** For the session: opens with `flags` (SYN or ACK), which are sent with the first frame. */
   activate(id: number, flags: number, unacknowledged: boolean): void {
     this.id = id;
     this.#sendWindow = INITIAL_WINDOW_BYTES;
@@ -225,21 +222,21 @@ export class YamuxStream {
     this.#unacknowledged = unacknowledged;
   }
 
-  /** For the session: reserves receive window for a data frame; false if the peer overruns it. */
+  /** For the session: reserves receive window for a data frame; false if the peer exceeds it. */
   receiveFrame(length: number): boolean {
     if (length > this.#receiveWindow) return false;
     this.#receiveWindow -= length;
     return true;
   }
 
-  /** For the session: the peer has accepted; true if that was news. */
+  /** For the session: the peer has accepted; returns true the first time. */
   acknowledge(): boolean {
     const news = this.#unacknowledged;
     this.#unacknowledged = false;
     return news;
   }
 
-  /** For the session: the peer gives window. */
+  /** For the session: the peer grants window. */
   grow(delta: number): void {
     this.#sendWindow = Math.min(this.#sendWindow + delta, MAX_SEND_WINDOW_BYTES);
     if (this.#writing === AWAITING_WINDOW) this.resume();
@@ -313,20 +310,20 @@ export class YamuxStream {
     this.#onReset();
   }
 
-  /** So many bytes can leave now, in one frame. */
+  /** Whether this many bytes can leave now, in one frame. */
   #takesFrame(count: number): boolean {
     if (count > this.#sendWindow || count > MAX_DATA_BYTES || this.#state >= LOCAL_ENDED) return false;
     return !this.#session.turns.congested || this.#mayPass(count);
   }
 
-  /** Our FIN is out, and the peer is one that ends the stream for it. */
+  /** Whether our FIN was sent to a peer that closes the stream because of it. */
   get #closing(): boolean {
     return this.#state === LOCAL_ENDED && this.id !== 0 && !this.#session.peerHalfCloses;
   }
 
   #sendEnd(later: boolean): void {
-    // A frame of its own: a Go peer handles flags before payload, so FIN on data could overtake its own bytes; and
-    // ACK with FIN in one frame was misread by old versions.
+    // A frame of its own: a Go peer handles flags before payload, so FIN on data could overtake its own bytes; and old versions
+    // misread ACK with FIN in one frame.
     this.flushFlags(later);
     this.#session.frames.sendWindowUpdate(this.id, FLAG_FIN, 0, later);
     if (this.#state === REMOTE_ENDED) this.#close(ENDED);
@@ -334,8 +331,8 @@ export class YamuxStream {
   }
 
   /**
-   * Whether a write goes ahead of the streams that wait for a congested socket: one with little to say does, so that
-   * requests and small answers don't queue after every bulk stream. It counts as passed if so.
+   * Whether a write goes ahead of the streams that wait for a congested socket: a small one does, so that requests and small answers don't
+   * queue after every bulk stream. If so, it is counted.
    */
   #mayPass(count: number): boolean {
     if (count > MAX_PASSING_BYTES) return false;
@@ -349,7 +346,7 @@ export class YamuxStream {
     return true;
   }
 
-  /** Until there is window again, or the socket has drained. */
+  /** Waits until there is window again, or the socket has drained. */
   #wait(): void {
     if (this.#writing === AWAITING_DRAIN) return;
     if (this.#sendWindow === 0) {
@@ -372,12 +369,12 @@ export class YamuxStream {
   }
 }
 
-/** What comes on a stream that is as good as closed. */
+/** Handler of a stream that is nearly closed. */
 const CLOSING: StreamHandler = { onData() {}, onEnd() {}, onWritable() {}, onReset() {} };
 /**
- * What a stream may send past a congested socket until it has drained: a request or an answer with its fields, and less
- * than the 64 KiB that a bulk stream sends in its turn.
+ * Bytes that a stream may send ahead on a congested socket until it has drained: a request or an answer with its fields, and less than the
+ * 64 KiB that a bulk stream sends in its turn.
  */
 const MAX_PASSING_BYTES = 16 * 1024;
-/** The window is a uint32 on the wire; Go peers don't check that it stays one. */
+/** The window is a uint32 on the wire; Go peers don't check that it remains one. */
 const MAX_SEND_WINDOW_BYTES = 0xffff_ffff;

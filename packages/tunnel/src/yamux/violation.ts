@@ -1,5 +1,5 @@
 // Which ends of a session are the peer's fault: it gets GoAway(1), and its WebSocket is closed with 1002. All others are
-// internal errors to it.
+// reported to it as internal errors.
 
 import type { TunnelErrorCode } from "../errors.js";
 
@@ -12,7 +12,7 @@ const VIOLATIONS: ReadonlySet<TunnelErrorCode> = new Set<TunnelErrorCode>([
   "PIKO_YAMUX_WINDOW_EXCEEDED",
 ]);
 
-/** Whether the peer has broken the yamux protocol. */
+/** Whether the peer has violated the yamux protocol. */
 export function isViolation(code: TunnelErrorCode): boolean {
   return VIOLATIONS.has(code);
 }
