@@ -10,7 +10,7 @@ const read = (url: string, port = ""): unknown =>
   );
 
 describe("readAnnouncedAddress", () => {
-  it("gives the endpoint's url and the proxy port", () => {
+  it("returns the endpoint's url and the proxy port", () => {
     expect(read("https://e.piko.example.com", "8443;tls")).toEqual({
       url: "https://e.piko.example.com",
       proxyPort: 8443,
@@ -23,12 +23,12 @@ describe("readAnnouncedAddress", () => {
     });
   });
 
-  it("knows nothing of a server that says nothing", () => {
+  it("returns nothing if the server announces nothing", () => {
     const nothing = { url: undefined, proxyPort: undefined, otherAgents: 0, proxyTls: false };
     expect(readAnnouncedAddress(new Map())).toEqual(nothing);
   });
 
-  it("lets nothing through that would change what a terminal shows", () => {
+  it("rejects characters that would change what a terminal shows", () => {
     expect(read("https://e\x9b2J.exam\u202eple.com\x07")).toMatchObject({ url: "https://e2j.example.com" });
   });
 
@@ -37,11 +37,11 @@ describe("readAnnouncedAddress", () => {
     "e.example.com",
     "https://user:pw@e.example.com",
     `https://${"e".repeat(3_000)}`,
-  ])("takes %.40s for no url", (url) => {
+  ])("doesn't accept %.40s as a url", (url) => {
     expect(read(url)).toMatchObject({ url: undefined });
   });
 
-  it.each(["0", "65536", "http", "8000;x", "-1"])("takes %s for no port", (port) => {
+  it.each(["0", "65536", "http", "8000;x", "-1"])("doesn't accept %s as a port", (port) => {
     expect(read("", port)).toMatchObject({ proxyPort: undefined });
   });
 });

@@ -1,22 +1,22 @@
-// Where clients reach an endpoint, as the server announces it to listeners in the 101. The text comes from the network
-// and is shown to people: nothing in it may move a cursor.
+// Where clients reach an endpoint, as the server announces it to listeners in the 101. The text comes from the network and is
+// shown to people, so control characters, which could move a cursor, are rejected.
 
-/** As far as the server knows; Go servers know nothing. */
+/** What the server announced; Go servers announce nothing. */
 export interface AnnouncedAddress {
   /** The endpoint's URL, without a trailing slash. */
   readonly url: string | undefined;
-  /** The server's proxy port; clients use it directly unless there is a proxy in between. */
+  /** The server's proxy port; clients use it directly unless there is a proxy in front of it. */
   readonly proxyPort: number | undefined;
   /** How many other agents of the same tenant listen on the endpoint at this node. */
   readonly otherAgents: number;
-  /** That port speaks TLS. */
+  /** Whether that port uses TLS. */
   readonly proxyTls: boolean;
 }
 
 const MAX_URL_LENGTH = 2_048;
 const HIDDEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 
-/** Reads `x-piko-url`, `x-piko-proxy-port` and `x-piko-other-agents`; what can't be used is left out. */
+/** Reads `x-piko-url`, `x-piko-proxy-port` and `x-piko-other-agents`; leaves out invalid values. */
 export function readAnnouncedAddress(headers: ReadonlyMap<string, string>): AnnouncedAddress {
   const port = /^(\d{1,5})(;tls)?$/.exec(headers.get("x-piko-proxy-port") ?? "");
   const proxyPort = Number(port?.[1] ?? 0);

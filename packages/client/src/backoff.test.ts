@@ -17,7 +17,7 @@ describe("Backoff", () => {
     expect(Math.max(...delays)).toBeLessThan(100);
   });
 
-  it("begins again after a stable connection only", () => {
+  it("starts again only after a stable connection", () => {
     const backoff = new Backoff(() => 0.5);
     for (let i = 0; i < 4; i++) backoff.next();
     backoff.ended(STABLE_AFTER_MS - 1);
@@ -27,11 +27,11 @@ describe("Backoff", () => {
     expect(backoff.next()).toBe(50);
   });
 
-  it("waits up to the cap at once for what only a person can mend", () => {
+  it("uses the cap at once for refusals that only a person can fix", () => {
     expect(new Backoff(() => 0.5).longest()).toBe(BACKOFF_CAP_MS / 2);
   });
 
-  it("stays at the cap however often it is asked", () => {
+  it("stays at the cap however often it is called", () => {
     const backoff = new Backoff(() => 0.5);
     for (let i = 0; i < 2000; i++) backoff.next();
     expect(backoff.next()).toBe(BACKOFF_CAP_MS / 2);

@@ -4,20 +4,20 @@
 const BACKOFF_BASE_MS = 100;
 /** Upper bound of every delay. */
 export const BACKOFF_CAP_MS = 15_000;
-/** A connection that lived this long was a success; one that was dropped sooner counts as a failed attempt. */
+/** A connection that lasted this long was a success; one that was lost sooner counts as a failed attempt. */
 export const STABLE_AFTER_MS = 5_000;
 
-/** Counts attempts that failed, and gives the delay before the next. */
+/** Counts failed attempts, and computes the delay before the next one. */
 export class Backoff {
   readonly #random: () => number;
   #attempts = 0;
 
-  /** `random` gives numbers in [0, 1). */
+  /** `random` returns numbers in [0, 1). */
   constructor(random: () => number) {
     this.#random = random;
   }
 
-  /** Delays given since the last success. */
+  /** Number of delays since the last success. */
   get attempts(): number {
     return this.#attempts;
   }
@@ -29,13 +29,13 @@ export class Backoff {
     return Math.floor(this.#random() * bound);
   }
 
-  /** The same as `next`, but at the cap: for refusals that only a person can mend. */
+  /** The same as `next`, but at the cap: for refusals that only a person can fix. */
   longest(): number {
     this.#attempts++;
     return Math.floor(this.#random() * BACKOFF_CAP_MS);
   }
 
-  /** A connection ended after `livedMs`: forgets the failures before it if it was a stable one. */
+  /** A connection ended after `livedMs`. If it was stable, the failures before it are forgotten. */
   ended(livedMs: number): void {
     if (livedMs >= STABLE_AFTER_MS) this.#attempts = 0;
   }

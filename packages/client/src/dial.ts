@@ -1,4 +1,4 @@
-// Dialling an endpoint, as programs ask for it.
+// The public function that dials an endpoint.
 
 import { addAbortSignal } from "node:stream";
 import { CAPABILITIES_FIELD, HALF_CLOSE, hasCapability } from "@piko/tunnel";
@@ -14,10 +14,10 @@ import { WebSocketTransport } from "./websocket-transport.js";
  * Opens a connection to a listener on an endpoint. You can write immediately. If the listener can't reach its service, the
  * connection is reset or ends.
  *
- * Rejects with a `ClientError`: PIKO_CLIENT_REFUSED with `status` 502 if the endpoint has no listener, and 401 for an invalid token,
- * PIKO_CLIENT_CONNECT if the server can't be reached, PIKO_CLIENT_TIMEOUT after `connectTimeoutMs`, or
- * PIKO_CLIENT_BAD_OPTION; or with the reason of `signal`, which also destroys an open connection, as with `net.connect`.
- * There is one attempt; `retryable` of the error says whether another one may succeed.
+ * Rejects with a `ClientError`: PIKO_CLIENT_REFUSED with `status` 502 if the endpoint has no listener, and 401 for an invalid
+ * token, PIKO_CLIENT_CONNECT if the server can't be reached, PIKO_CLIENT_TIMEOUT after `connectTimeoutMs`, or
+ * PIKO_CLIENT_BAD_OPTION; or with the reason of `signal`, which also destroys an open connection, as with `net.connect`. There
+ * is only one attempt; the error's `retryable` says whether another one may succeed.
  */
 export async function dial(endpointId: string, options: DialOptions = {}): Promise<EndpointSocket> {
   const { tls, proxyUrl, signal, allowHalfOpen = false } = options;

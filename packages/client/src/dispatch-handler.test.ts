@@ -10,7 +10,7 @@ interface Dispatching {
   dispatch(options: object, handler: DispatchHandler): boolean;
 }
 
-/** A handler of undici's later form, as its version 8 has them alone, that writes down what it is told. */
+/** A handler in undici's later form, the only one in its version 8, that records its calls. */
 function recorder(
   told: string[],
   done: () => void,
@@ -57,8 +57,8 @@ async function dispatching(
   return told;
 }
 
-describe("a handler of undici's later form", () => {
-  it("is told of a response", async () => {
+describe("a handler in undici's later form", () => {
+  it("gets a response", async () => {
     const { url } = await piko();
     const listener = await serve(
       "e",
@@ -73,7 +73,7 @@ describe("a handler of undici's later form", () => {
     expect(await dispatching(url, "/")).toEqual(["start", "200 Fine b b", "words", "end c X-T,c"]);
   });
 
-  it("may give up, and is told why nothing came", async () => {
+  it("may abort, and is notified of the cause of a failure", async () => {
     const { url } = await piko();
     const listener = await serve("e", () => {}, { url });
     defer(() => listener.close({ graceMs: 0 }));
@@ -86,7 +86,7 @@ describe("a handler of undici's later form", () => {
     expect(await later).toEqual(["start", "enough true true"]);
   });
 
-  it("that throws has had its request", async () => {
+  it("that throws ends its request", async () => {
     const { url } = await piko();
     const listener = await serve("e", () => {}, { url });
     defer(() => listener.close({ graceMs: 0 }));

@@ -1,15 +1,15 @@
-// The handler that a dispatcher reports a response to. undici has two forms of handlers: that of its versions 5 to 7, and
-// that of 7 and later. Node's own `fetch` may use either.
+// The handler to which a dispatcher reports a response. undici has two forms of handlers: one in its versions 5 to 7, the other
+// in 7 and later. Node's own `fetch` may use either.
 
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 
-/** What a handler of the later form holds a request by. */
+/** Through this a handler of the later form controls a request. */
 export interface DispatchController {
   readonly aborted: boolean;
   readonly paused: boolean;
   readonly reason: Error | null;
-  /** Names and values in turn, as they came. */
+  /** Names and values alternately, as received. */
   rawHeaders: Buffer[];
   rawTrailers: Buffer[];
   abort(reason?: Error): void;

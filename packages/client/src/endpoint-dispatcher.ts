@@ -1,4 +1,4 @@
-// An undici dispatcher for `fetch`, whose requests go to an endpoint. It is built on node:http and an EndpointAgent,
+// An undici dispatcher for `fetch`, which sends its requests to an endpoint. It is built on node:http and an EndpointAgent,
 // because this package has no dependencies, and Node doesn't export its own undici.
 
 import { EventEmitter } from "node:events";
@@ -23,11 +23,11 @@ interface DispatchOptions {
     | Readonly<Record<string, string | string[] | undefined>>
     | null;
   readonly body?: unknown;
-  /** The protocol to change to. */
+  /** The protocol to upgrade to. */
   readonly upgrade?: string | boolean | null;
 }
 
-/** Fields that speak of one connection: that to the endpoint is the agent's. */
+/** Fields that concern a single connection; the agent sets those for its connection to the endpoint. */
 const OF_CONNECTION: ReadonlySet<string> = new Set(["connection", "keep-alive", "upgrade"]);
 
 class Dispatcher extends EventEmitter {
@@ -43,7 +43,7 @@ class Dispatcher extends EventEmitter {
     this.#agent = new EndpointAgent(endpointId, options);
   }
 
-  /** Called by `fetch`, once for each request. True: more may come at once. */
+  /** Called by `fetch`, once per request. Returns true: more requests may be dispatched at once. */
   dispatch(options: DispatchOptions, handler: DispatchHandler): boolean {
     const exchange = new Exchange(options, handler, this.#agent, () => {
       this.#running.delete(exchange);
@@ -165,7 +165,7 @@ class Exchange implements DispatchController {
     if (this.#paused) response.pause();
   }
 
-  /** A handler that throws has had its request. */
+  /** If the handler throws, its request is aborted. */
   #guard(tell: () => void): void {
     if (this.#over) return;
     try {
@@ -189,7 +189,7 @@ class Exchange implements DispatchController {
   }
 }
 
-/** A body as bytes, and the fields that come with it. */
+/** Converts a body to bytes or a stream, with the fields that describe it. */
 function contentOf(body: unknown): { bytes: Buffer | Readable | undefined; headers: Record<string, string> } {
   if (body === undefined || body === null) return { bytes: undefined, headers: {} };
   if (typeof body === "string") return { bytes: Buffer.from(body), headers: {} };
@@ -200,14 +200,14 @@ function contentOf(body: unknown): { bytes: Buffer | Readable | undefined; heade
   if (Symbol.asyncIterator in Object(body) && !("getReader" in Object(body))) {
     return { bytes: Readable.from(body as AsyncIterable<Uint8Array>, { objectMode: false }), headers: {} };
   }
-  // A Blob, a FormData: what a Response makes of them is what fetch sends.
+  // A Blob or FormData, for example: a Response encodes it as fetch would send it.
   const { headers, body: stream } = new Response(body as ConstructorParameters<typeof Response>[0]);
   const type = headers.get("content-type");
   const bytes = stream === null ? undefined : Readable.fromWeb(stream as ReadableStream<Uint8Array>);
   return { bytes, headers: type === null ? {} : { "content-type": type } };
 }
 
-/** The fields of a request, in any of undici's forms, by lower-case name. */
+/** The fields of a request, from any of undici's forms, by lower-case name. */
 function fieldsOf(headers: DispatchOptions["headers"]): Record<string, string | string[]> {
   const fields: Record<string, string | string[]> = {};
   const add = (name: string, value: string | string[]): void => {
@@ -238,5 +238,5 @@ export const EndpointDispatcher: new (
   endpointId: string,
   options?: EndpointAgentOptions,
 ) => FetchDispatcher & { readonly endpointId: string } = Dispatcher as never;
-/** See the class. */
+/** Instances of the class. */
 export type EndpointDispatcher = InstanceType<typeof EndpointDispatcher>;

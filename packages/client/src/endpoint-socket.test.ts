@@ -17,7 +17,7 @@ interface Pair {
   service: EndpointSocket;
 }
 
-/** Both ends of one connection through a tunnel. */
+/** The two ends of one connection through a tunnel. */
 async function pair(options: { dial?: DialOptions; listen?: ListenOptions } = {}): Promise<Pair> {
   const server = await piko();
   const listener = await listen("e", { ...options.listen, url: server.url });
@@ -40,7 +40,7 @@ async function check(source: EndpointSocket, seed: number, totalBytes = BULK_BYT
 }
 
 describe("EndpointSocket", () => {
-  it("carries bytes both ways, and says where it leads", async () => {
+  it("carries bytes in both directions, and has its addresses", async () => {
     const { client, service } = await pair();
     client.write("ping");
     expect(String((await once(service, "data"))[0])).toBe("ping");
@@ -52,7 +52,7 @@ describe("EndpointSocket", () => {
     expect(service.remotePort).toBeGreaterThan(0);
   });
 
-  it("has what a net.Socket has", async () => {
+  it("has the properties and methods of a net.Socket", async () => {
     const { client, service } = await pair({
       dial: { allowHalfOpen: true },
       listen: { allowHalfOpen: true },
@@ -74,7 +74,7 @@ describe("EndpointSocket", () => {
     expect(client.readyState).toBe("closed");
   });
 
-  it("is cut by resetAndDestroy, even behind its end", async () => {
+  it("is cut by resetAndDestroy, even after its end", async () => {
     const { client, service } = await pair({ listen: { allowHalfOpen: true } });
     client.end("all");
     await once(client, "finish");
@@ -83,7 +83,7 @@ describe("EndpointSocket", () => {
     expect(await destroyed(service)).toMatchObject({ code: "PIKO_CLIENT_RESET" });
   });
 
-  it("is destroyed by the signal that it was dialled with", async () => {
+  it("is destroyed by the signal with which it was dialled", async () => {
     const stop = new AbortController();
     const { client, service } = await pair({ dial: { signal: stop.signal } });
     client.write("ping");
@@ -105,7 +105,7 @@ describe("EndpointSocket", () => {
     ]);
   });
 
-  it("carries 10 MiB both ways at once", async () => {
+  it("carries 10 MiB in both directions at once", async () => {
     const { client, service } = await pair({
       dial: { allowHalfOpen: true },
       listen: { allowHalfOpen: true },
@@ -117,13 +117,13 @@ describe("EndpointSocket", () => {
     await Promise.all([send(client, 1), send(service, 2), check(service, 1), check(client, 2)]);
   });
 
-  it("takes no more than a few windows while nobody reads, and everything once somebody does", async () => {
+  it("accepts only a few windows while no one reads, and everything once someone does", async () => {
     for (const from of ["client", "service"] as const) {
       const ends = await pair();
       const [source, sink] = from === "client" ? [ends.client, ends.service] : [ends.service, ends.client];
       const pieces = new PatternSource(64 * 1024 * 1024, 5);
       let sent = 0;
-      // What the kernel's buffers take is theirs to choose: go on until nothing moves for a while of event-loop turns.
+      // The size of the kernel's buffers isn't known: continue until nothing moves for a number of event-loop turns.
       for (let idle = 0; idle < 500; idle++) {
         if (!source.writableNeedDrain) {
           const piece = pieces.next();
@@ -140,7 +140,7 @@ describe("EndpointSocket", () => {
     }
   });
 
-  it("delivers everything that was written before the end, whoever ends and destroys", async () => {
+  it("delivers everything written before the end, whichever side ends and destroys", async () => {
     for (const from of ["client", "service"] as const) {
       const ends = await pair();
       const [source, sink] = from === "client" ? [ends.client, ends.service] : [ends.service, ends.client];
@@ -191,7 +191,7 @@ describe("EndpointSocket", () => {
     }
   });
 
-  it("emits timeout when nothing moves", async () => {
+  it("emits timeout when no bytes are transferred", async () => {
     const { client } = await pair();
     await new Promise<void>((resolve) => {
       client.setTimeout(5, resolve);
@@ -202,7 +202,7 @@ describe("EndpointSocket", () => {
 });
 
 describe("dial", () => {
-  it("rejects with 502 when nobody listens", async () => {
+  it("rejects with 502 when there is no listener", async () => {
     const server = await piko();
     await expect(dial("e", { url: server.url })).rejects.toMatchObject({
       code: "PIKO_CLIENT_REFUSED",
@@ -212,7 +212,7 @@ describe("dial", () => {
     });
   });
 
-  it("rejects for a server that isn't there, a bad id, and a signal", async () => {
+  it("rejects for an unreachable server, an invalid id, and a signal", async () => {
     await expect(dial("e", { url: "http://127.0.0.1:1" })).rejects.toMatchObject({
       code: "PIKO_CLIENT_CONNECT",
     });

@@ -1,5 +1,5 @@
-// A connection through a tunnel as a Node stream, as listeners and dials return it. The only place where the callbacks of
-// a stream become a Duplex.
+// A connection through a tunnel as a Node stream; listeners and dials return it. This is the only place where a stream's
+// callbacks become a Duplex.
 
 import { Duplex } from "node:stream";
 import { type AwakeTimer, type StreamHandler, systemClock } from "@piko/tunnel";
@@ -9,32 +9,34 @@ import { GOING_AWAY, type WrittenFrames } from "./written-frames.js";
 
 /** What carries a connection: a stream of a tunnel, or a WebSocket. */
 export interface Transport {
-  /** Takes what it can and returns how much; `onWritable` follows when that was less than all. */
+  /** Accepts as many bytes as it can and returns how many; if that was less than all, `onWritable` follows. */
   write(buffer: Buffer, start: number, end: number): number;
-  /** Makes room for `count` more bytes. */
+  /** Increases the receive window by `count` bytes. */
   consume(count: number): void;
-  /** No more bytes follow. */
+  /** Ends the sending direction; no more bytes follow. */
   end(): void;
   /** Cuts both directions. */
   reset(): void;
-  /** Nothing can be sent any more. */
+  /** Whether nothing can be sent any more. */
   readonly closed: boolean;
 }
 
-/** What is known of a connection when it is made. */
+/** What is known about a connection when it is created. */
 export interface EndpointSocketOptions {
   readonly endpointId: string;
   readonly allowHalfOpen: boolean;
-  /** The peer knows half-closes. Others have closed both directions when they end: what we still send has nowhere to go. */
+  /** Whether the peer supports half-closes. If not, its end closes both directions, and what this side still sends is lost. */
   readonly halfClose: boolean;
   readonly addresses: SocketAddresses;
-  /** For a connection that may become a WebSocket on this side, which then learns when its listener closes. */
+  /**
+   * For a connection on which a WebSocket may be served: follows its frames, so that it can be closed when its listener closes.
+   */
   readonly written?: WrittenFrames | undefined;
 }
 
-/** After `end`, a destroyed connection is cut if the peer sends to it for this long. */
+/** If the connection was destroyed after `end`, it is cut when the peer has sent to it within such a period. */
 const LINGER_MS = 5_000;
-/** The same for a peer that neither sends nor ends: as long as Linux waits for one (`tcp_fin_timeout`). */
+/** Maximum wait for a peer that neither sends nor ends: the same as Linux's (`tcp_fin_timeout`). */
 const MAX_LINGER_MS = 60_000;
 
 /**
@@ -46,7 +48,7 @@ const MAX_LINGER_MS = 60_000;
 export class EndpointSocket extends Duplex {
   /** The endpoint that was dialled or listened on. */
   readonly endpointId: string;
-  /** Address of the Piko server at the other end of the tunnel, not of the client. */
+  /** Address of the Piko server at the other end of the tunnel, not the client's. */
   readonly remoteAddress: string | undefined;
   /** Port of the Piko server. */
   readonly remotePort: number | undefined;
@@ -56,9 +58,9 @@ export class EndpointSocket extends Duplex {
   readonly localAddress: string | undefined;
   /** Port of this program's end. */
   readonly localPort: number | undefined;
-  /** The connection is open from the beginning. */
+  /** Always false: the connection is open from the beginning. */
   readonly connecting = false;
-  /** The connection is open from the beginning. */
+  /** Always false: the connection is open from the beginning. */
   readonly pending = false;
   /** Number of bytes received, including those that haven't been read. */
   bytesRead = 0;
@@ -66,18 +68,20 @@ export class EndpointSocket extends Duplex {
   timeout: number | undefined;
   readonly #transport: Transport;
   readonly #halfClose: boolean;
-  /** Bytes that were pushed beyond what the reader wanted, and get window when it reads. */
+  /** Bytes that were pushed beyond what the reader wanted; their window is granted when it reads. */
   #owed = 0;
   #takenBytes = 0;
   #pending: { chunk: Buffer; at: number; callback: (error?: Error | null) => void } | undefined;
   #remoteEnded = false;
   #reset = false;
   #linger: AwakeTimer | undefined;
-  /** Something came for the destroyed connection. */
+  /** Whether data has arrived since the connection was destroyed. */
   #unwanted = false;
   #idle: AwakeTimer | undefined;
   readonly #written: WrittenFrames | undefined;
-  /** `said`: a Close frame was sent in the program's place, and what it still writes goes nowhere. */
+  /**
+   * `waits`: a Close frame is to be sent between two frames. `said`: it was sent, and what the program still writes is dropped.
+   */
   #leaving: "no" | "waits" | "said" = "no";
 
   /** @internal Connections come from `listen` and `dial`. */
@@ -92,7 +96,7 @@ export class EndpointSocket extends Duplex {
     this.localPort = addresses.localPort;
     this.#halfClose = options.halfClose;
     this.#written = options.written;
-    // The loss of a tunnel ends all of its connections at once; it must not end programs.
+    // The loss of a tunnel destroys all of its connections with errors at once; that must not crash the program.
     this.on("error", () => {});
     this.#transport = connect({
       onData: (buffer, start, end) => this.#onData(buffer, start, end),
@@ -127,7 +131,10 @@ export class EndpointSocket extends Duplex {
     return this.destroy();
   }
 
-  /** Emits `timeout` after `ms` milliseconds without a byte in either direction; 0 disables it. As in `net.Socket`, nothing is closed. */
+  /**
+   * Emits `timeout` after `ms` milliseconds without a byte in either direction; 0 disables it. As in `net.Socket`, nothing is
+   * closed.
+   */
   setTimeout(ms: number, callback?: () => void): this {
     this.#idle?.clear();
     this.#idle = undefined;
@@ -162,13 +169,13 @@ export class EndpointSocket extends Duplex {
   }
 
   /**
-   * @internal For a listener that closes: tells the client of a WebSocket that the server goes away, with status 1001, as soon as no
-   * frame is half written. Other connections aren't touched.
+   * @internal For a listener that closes: sends the client of a WebSocket a Close frame with status 1001 (going away), as soon
+   * as no frame is partly written. Other connections are left alone.
    */
   goAway(): void {
     if (this.#leaving !== "no" || this.writableEnded || this.destroyed) return;
     this.#leaving = "waits";
-    // After all that waits to be written.
+    // An empty write, which is processed after all that are queued.
     this.write(Buffer.alloc(0));
   }
 
@@ -197,7 +204,7 @@ export class EndpointSocket extends Duplex {
 
   /** @internal */
   override _final(callback: (error?: Error | null) => void): void {
-    // Writable calls this when every write has called back, which is when the transport has taken the last byte.
+    // Writable calls this after every write has called back, which is when the transport has accepted the last byte.
     this.#transport.end();
     callback();
   }
@@ -207,7 +214,7 @@ export class EndpointSocket extends Duplex {
     this.#idle?.clear();
     this.#pending = undefined;
     if (!this.#reset && !this.#transport.closed) {
-      // A reset after a FIN would make the peer drop what it has not read yet: a peer that has ended may leave in peace.
+      // After a FIN, a reset would make the peer drop what it has not read yet. So after a normal end the connection lingers.
       if (error === null && this.writableFinished && !this.#remoteEnded) {
         this.#lingerOn(MAX_LINGER_MS - LINGER_MS);
       } else if (!this.writableFinished || !this.#remoteEnded) {
@@ -235,7 +242,7 @@ export class EndpointSocket extends Duplex {
     if (this.destroyed) return;
     this.push(null);
     if (this.#halfClose) return;
-    // From here on the transport takes everything, and sends nothing.
+    // From here on the transport accepts all bytes and sends none of them.
     this.#transport.end();
     this.#send();
   }
@@ -259,7 +266,7 @@ export class EndpointSocket extends Duplex {
     if (pending === undefined) return;
     if (this.#transport.closed) {
       this.#pending = undefined;
-      // A peer that has closed both directions in order: an error would throw away what it sent and nobody has read yet.
+      // The peer closed both directions normally: an error would discard bytes from it that haven't been read yet.
       const ended = this.#remoteEnded && !this.#reset && !this.readableEnded;
       pending.callback(ended ? null : resetError(this.endpointId));
       return;

@@ -3,7 +3,7 @@
 import { DEFAULT_PROXY_URL, DEFAULT_UPSTREAM_URL } from "./options.js";
 import type { Token } from "./token.js";
 
-/** The variables of an environment that count, as `process.env` has them. */
+/** The environment variables, as in `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** A server and the token for it. */
@@ -12,25 +12,25 @@ export interface ServerChoice {
   readonly token: Token | undefined;
 }
 
-/** What a program says of its server. */
+/** The server settings that a program passes. */
 interface Chosen {
   readonly url?: string | undefined;
   readonly token?: Token | undefined;
 }
 
-/** Where listeners connect to: what the program says, or `PIKO_CONNECT_URL` and `PIKO_CONNECT_TOKEN`. */
+/** The server that listeners connect to: the program's choice, or `PIKO_CONNECT_URL` and `PIKO_CONNECT_TOKEN`. */
 export function upstreamServer(options: Chosen, environment?: Environment): ServerChoice {
   return choose(options, "PIKO_CONNECT", DEFAULT_UPSTREAM_URL, environment);
 }
 
-/** Where clients of endpoints connect to: what the program says, or `PIKO_PROXY_URL` and `PIKO_PROXY_TOKEN`. */
+/** The server that clients of endpoints connect to: the program's choice, or `PIKO_PROXY_URL` and `PIKO_PROXY_TOKEN`. */
 export function proxyServer(options: Chosen, environment?: Environment): ServerChoice {
   return choose(options, "PIKO_PROXY", DEFAULT_PROXY_URL, environment);
 }
 
 /**
- * The environment's token is for the environment's server: one that the program has chosen never gets it. An empty variable is
- * none.
+ * The environment's token is for the environment's server: a server that the program chose never gets it. An empty variable
+ * counts as unset.
  */
 function choose(
   { url, token }: Chosen,

@@ -1,4 +1,4 @@
-// Every way in which connecting, listening or dialling fails, as one table of codes.
+// All failures of connecting, listening and dialling, as one table of codes.
 
 /** Codes of {@link ClientError}; stable, so programs can check them. */
 export const CLIENT_ERRORS = {
@@ -33,7 +33,7 @@ export class ClientError extends Error {
   readonly status: number | undefined;
   /** For a refusal with status 409: the node that already has a tunnel of the same listener. */
   readonly nodeId: string | undefined;
-  /** The same attempt may succeed later. */
+  /** Whether the same attempt may succeed later. */
   readonly retryable: boolean;
 
   constructor(
@@ -50,15 +50,15 @@ export class ClientError extends Error {
   }
 }
 
-/** The text of anything that was thrown, with what Node hides in an AggregateError. */
+/** The text of anything that was thrown, including the errors inside an AggregateError without a message. */
 export function errorText(error: unknown): string {
   if (error instanceof AggregateError && error.message === "") return error.errors.map(errorText).join("; ");
   return error instanceof Error ? error.message : String(error);
 }
 
 /**
- * No attempt has succeeded, the last one for `cause`. `triedMs`: the time that really went by; the next attempt would have begun
- * too late.
+ * No attempt succeeded; the last one failed with `cause`. `triedMs` is the time that actually passed; the next attempt would
+ * have begun too late.
  */
 export function notConnected(triedMs: number, cause: ClientError): ClientError {
   const message = `not connected after ${(triedMs / 1_000).toFixed(1)} s: ${cause.message}`;
@@ -69,7 +69,7 @@ export function notConnected(triedMs: number, cause: ClientError): ClientError {
   });
 }
 
-/** What is asked of something that is closed. */
+/** The error for a call on something that is closed. */
 export function closedError(message: string): ClientError {
   return new ClientError("PIKO_CLIENT_CLOSED", message);
 }

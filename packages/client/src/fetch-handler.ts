@@ -1,4 +1,4 @@
-// Web-standard handlers on Node's HTTP server: converts each request to a Request, and sends the Response. Bodies stream
+// Runs web-standard handlers on Node's HTTP server: converts each request to a Request, and sends the Response. Bodies stream
 // in both directions.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -17,7 +17,7 @@ export interface FetchHandler {
 /** Takes a Request and returns a Response: Node's own, or one of another class such as node-fetch's. */
 export type FetchFunction = (request: Request) => Response | ResponseLike | Promise<Response | ResponseLike>;
 
-/** Answers a request with what the handler returns. If it throws, `onError` is called, and the client gets 500. */
+/** Answers a request with the handler's response. If the handler throws, `onError` is called, and the client gets a 500. */
 export async function answerByFetch(
   handler: FetchHandler,
   incoming: IncomingMessage,
@@ -26,7 +26,7 @@ export async function answerByFetch(
 ): Promise<void> {
   const gone = new AbortController();
   outgoing.once("close", () => {
-    // A response that broke off on this side is closed with an error.
+    // A response that failed on this side has an error; then the client did not disconnect.
     if (!outgoing.writableFinished && outgoing.errored === null)
       gone.abort(new DOMException("client disconnected", "AbortError"));
   });
@@ -45,10 +45,10 @@ export async function answerByFetch(
   }
 }
 
-/** Ends a response whose handler has failed. */
+/** Ends a response after its handler has failed. */
 export function failed(outgoing: ServerResponse, error: unknown, onError: (error: unknown) => void): void {
   onError(error);
-  // A response that has begun can't change its status; it must not look complete either.
+  // The status of a response that has begun can't be changed; and it must not look complete either.
   if (outgoing.headersSent) outgoing.destroy();
   else fail(outgoing, 500, "internal error");
 }

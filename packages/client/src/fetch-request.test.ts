@@ -2,7 +2,7 @@ import type { IncomingMessage } from "node:http";
 import { describe, expect, it } from "vitest";
 import { toRequest } from "./fetch-request.js";
 
-/** What a request of Node's server becomes: the URL, or the status of a refusal. */
+/** The URL of the Request for a request of Node's server, or the status of a refusal. */
 function urlFor(url: string, headers: Readonly<Record<string, string>>, method = "GET"): string | number {
   const rawHeaders = Object.entries(headers).flat();
   const incoming = { method, url, headers, rawHeaders } as unknown as IncomingMessage;
@@ -22,16 +22,16 @@ describe("a Request", () => {
     ["http://other/x?y", "h", "http://other/x?y"],
     ["http://other", "h", "http://other/"],
     ["HTTPS://other?q", "h", "https://other/?q"],
-  ])("for %s of host %s has the path and query of its request line", (url, host, expected) => {
+  ])("for %s with host %s has the path and query of its request line", (url, host, expected) => {
     expect(urlFor(url, { host })).toBe(expected);
   });
 
-  it.each(["/public/admin", "//public/admin", "/?q"])("for %s keeps them without a host", (url) => {
+  it.each(["/public/admin", "//public/admin", "/?q"])("for %s has them even without a host", (url) => {
     expect(urlFor(url, {})).toBe(`http://localhost${url}`);
     expect(urlFor(url, { host: "" })).toBe(`http://localhost${url}`);
   });
 
-  it("is https where a proxy says so", () => {
+  it("is https if a proxy says so", () => {
     expect(urlFor("/a", { host: "h", "x-forwarded-proto": "https" })).toBe("https://h/a");
     expect(urlFor("/a", { host: "h", "x-forwarded-proto": "x://y" })).toBe("http://h/a");
   });
@@ -51,7 +51,7 @@ describe("a Request", () => {
     "a|b",
     "%2f",
     "/",
-  ])("isn't made for host %j", (host) => {
+  ])("isn't created for host %j", (host) => {
     expect(urlFor("/admin", { host })).toBe(400);
   });
 
@@ -64,11 +64,11 @@ describe("a Request", () => {
     "h:80",
     "/a#b",
     "http://h\\@i/",
-  ])("isn't made for target %j", (url) => {
+  ])("isn't created for target %j", (url) => {
     expect(urlFor(url, { host: "h" })).toBe(400);
   });
 
-  it.each(["TRACE", "CONNECT"])("isn't made for %s, which is not implemented", (method) => {
+  it.each(["TRACE", "CONNECT"])("isn't created for %s, which is not implemented", (method) => {
     expect(urlFor("/", { host: "h" }, method)).toBe(501);
   });
 });

@@ -1,15 +1,15 @@
-// The Request of a web-standard handler, made of a request of Node's HTTP server.
+// Converts a request of Node's HTTP server to the Request of a web-standard handler.
 
 import type { IncomingMessage } from "node:http";
 import { Readable } from "node:stream";
 
-/** Methods that no Request may have. */
+/** Methods that a Request can't have. */
 const FORBIDDEN: ReadonlySet<string> = new Set(["CONNECT", "TRACE", "TRACK"]);
 
-/** The authority of a URL: nothing in it may end it early. User information isn't allowed. */
+/** The authority of a URL, without characters that would end it early. User information isn't allowed. */
 const AUTHORITY = /^[^\s/?#@\\]+$/;
 
-/** A request that can't become a Request, and the response to its client. */
+/** The response for a request that can't be converted to a Request. */
 export interface Refusal {
   readonly status: number;
   readonly message: string;
@@ -19,8 +19,8 @@ const NOT_IMPLEMENTED: Refusal = { status: 501, message: "not implemented" };
 const BAD_REQUEST: Refusal = { status: 400, message: "invalid host or request target" };
 
 /**
- * The Request. Its path and query are those of the request line, whatever Host says; its host is the Host field's, or
- * `localhost` where that is empty or missing.
+ * Creates the Request. Its path and query are those of the request line, whatever the Host field contains. Its host is that of
+ * the Host field, or `localhost` if the field is empty or missing.
  */
 export function toRequest(incoming: IncomingMessage, signal: AbortSignal): Request | Refusal {
   const { method = "GET", rawHeaders } = incoming;
@@ -38,7 +38,7 @@ export function toRequest(incoming: IncomingMessage, signal: AbortSignal): Reque
 
 function urlOf(incoming: IncomingMessage): string | undefined {
   const { url = "/", headers } = incoming;
-  // A fragment would be lost; no honest client sends one.
+  // A fragment would be lost; well-behaved clients never send one.
   if (url.includes("#")) return undefined;
   if (!url.startsWith("/") && url !== "*") {
     const absolute = /^(https?):\/\/([^/?]*)(.*)$/i.exec(url);

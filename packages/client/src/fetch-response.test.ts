@@ -24,7 +24,7 @@ function nodeFetchResponse(): ResponseLike {
   }) as unknown as ResponseLike;
 }
 
-/** What a client gets, byte for byte but for the Date, and what `sendResponse` says of it. */
+/** What a client receives, without the Date field, and the error of `sendResponse`. */
 async function send(response: ResponseLike, method = "GET"): Promise<{ text: string; error: unknown }> {
   let error: unknown;
   const server = createServer((_incoming, outgoing) => {
@@ -65,7 +65,7 @@ describe("isResponse", () => {
     ["undici's", new UndiciResponse("x")],
     ["node-fetch's", nodeFetchResponse()],
     ["an error", Response.error()],
-  ])("is true of %s", (_whose, value) => {
+  ])("is true for %s", (_whose, value) => {
     expect(isResponse(value)).toBe(true);
   });
 
@@ -80,7 +80,7 @@ describe("isResponse", () => {
     { status: 200 },
     { status: 200, headers: {}, body: "x" },
     { statusCode: 200, headers: new Headers(), body: null },
-  ])("is false of %j", (value) => {
+  ])("is false for %j", (value) => {
     expect(isResponse(value)).toBe(false);
   });
 });
@@ -90,7 +90,7 @@ describe("sendResponse", () => {
     ["Node's", () => new Response(stream("hel", "lo"), { status: 201, headers: new Headers(cookies) })],
     ["undici's", () => new UndiciResponse("hello", { status: 201, headers: new UndiciHeaders(cookies) })],
     ["node-fetch's", nodeFetchResponse],
-  ])("sends one of %s class, its cookies one by one", async (_whose, make) => {
+  ])("sends a Response of %s class, with each cookie as a field of its own", async (_whose, make) => {
     const { text, error } = await send(make() as ResponseLike);
     expect(error).toBeUndefined();
     expect(text).toMatch(/^HTTP\/1\.1 201 Created\r\n/);
@@ -104,7 +104,7 @@ describe("sendResponse", () => {
   it.each([
     ["one piece", ["hello"]],
     ["pieces", ["h", "", "el", "lo", ""]],
-  ])("sends a body of the length that is announced, in %s", async (_how, pieces) => {
+  ])("sends a body with the announced length, in %s", async (_how, pieces) => {
     const { text, error } = await send(ofLength(5, stream(...pieces)));
     expect(error).toBeUndefined();
     expect(text).toMatch(/content-length: 5\r\n[^]*\r\n\r\nhello$/);
@@ -118,12 +118,12 @@ describe("sendResponse", () => {
     ["shorter", 6, ["he", "llo"]],
     ["shorter, being empty", 6, []],
   ])(
-    "rejects a body that is %s than announced, and lets no client take it for whole",
+    "rejects a body that is %s than announced, and no client sees a complete response",
     async (how, length, pieces) => {
       const { text, error } = await send(ofLength(length, stream(...pieces)));
       const what = how.split(/[ ,]/)[0];
       expect(String(error)).toBe(`TypeError: response body is ${what} than its content-length of ${length}`);
-      // A body of no bytes is whole with its head, which must not be there.
+      // An empty body is complete as soon as the head is, so the head must not have been sent.
       const end = text.indexOf("\r\n\r\n");
       expect(end < 0 || text.length - end - 4 < length, text).toBe(true);
     },
@@ -140,7 +140,7 @@ describe("sendResponse", () => {
     expect([text, error]).toEqual(["", expect.any(TypeError)]);
   });
 
-  it("rejects a body that somebody reads already before anything is sent", async () => {
+  it("rejects a body that is already being read before anything is sent", async () => {
     const response = new Response("hello");
     await response.text();
     const { text, error } = await send(response as ResponseLike);
@@ -150,7 +150,7 @@ describe("sendResponse", () => {
   it.each([
     ["HEAD", 200],
     ["GET", 304],
-  ])("keeps the length that a response to %s of status %d states", async (method, status) => {
+  ])("keeps the content-length of a response to %s with status %d", async (method, status) => {
     const response = new Response(null, { status, headers: { "content-length": "5" } });
     const { text, error } = await send(response as ResponseLike, method);
     expect(error).toBeUndefined();

@@ -1,4 +1,4 @@
-// The Response of a web-standard handler, sent by Node's HTTP server: its body streams, and is as long as it says.
+// Sends the Response of a web-standard handler with Node's HTTP server: streams its body, and enforces its content-length.
 
 import type { ServerResponse } from "node:http";
 import { Readable } from "node:stream";
@@ -6,7 +6,7 @@ import { pipeline } from "node:stream/promises";
 import type { ReadableStream } from "node:stream/web";
 
 /**
- * What a handler returns: any class of this shape, because programs have several: Node's own, those of the packages
+ * What a handler returns. Any class of this shape is accepted, because programs use several: Node's own, those of the packages
  * undici and node-fetch, and the one with which @hono/node-server replaces Node's.
  */
 export interface ResponseLike {
@@ -15,10 +15,10 @@ export interface ResponseLike {
   readonly type?: string;
   readonly headers: Iterable<[string, string]> & {
     getSetCookie?(): string[];
-    /** As node-fetch has it. */
+    /** node-fetch's form. */
     raw?(): Record<string, string[]>;
   };
-  /** A web stream, or one of Node's. */
+  /** A web stream, or a Node stream. */
   readonly body: AsyncIterable<Uint8Array | string> | null;
 }
 
@@ -29,7 +29,7 @@ export function isResponse(value: unknown): value is ResponseLike {
   return typeof status === "number" && typeof headers?.[Symbol.iterator] === "function";
 }
 
-/** Sends it. Rejects if it can't be sent as it says it is; the response has begun then, or not. */
+/** Sends a response. Rejects if its body doesn't match its head; the response may have begun by then. */
 export async function sendResponse(
   response: ResponseLike,
   method: string,
@@ -53,7 +53,7 @@ export async function sendResponse(
     return;
   }
   const source = readableOf(body);
-  // An event stream's client wants the head before the first event. One that announces no bytes is whole with its head.
+  // A client of an event stream needs the head before the first event. A response with length 0 is complete with its head.
   if (length !== 0) outgoing.flushHeaders();
   if (length === -1) await pipeline(source, outgoing);
   else
@@ -72,7 +72,7 @@ function setHeaders(headers: ResponseLike["headers"], outgoing: ServerResponse):
   if (cookies !== undefined && cookies.length > 0) outgoing.setHeader("set-cookie", cookies);
 }
 
-/** The content-length that the handler has set, or -1. */
+/** The content-length that the handler set, or -1. */
 function announcedLength(outgoing: ServerResponse): number {
   const value = outgoing.getHeader("content-length");
   if (value === undefined) return -1;
@@ -82,8 +82,8 @@ function announcedLength(outgoing: ServerResponse): number {
 }
 
 /**
- * Passes a body on that has to have this many bytes. The bytes that complete it wait for the end of the body: after them
- * a client would take it for whole, though more was to come.
+ * Passes on a body that must have exactly this many bytes. The chunk that completes it is held back until the body ends:
+ * otherwise a client would take the response for complete although more bytes follow.
  */
 async function* ofLength(
   chunks: AsyncIterable<Uint8Array | string>,
@@ -107,14 +107,14 @@ function wrongLength(what: string, length: number): TypeError {
   return new TypeError(`response body is ${what} than its content-length of ${length}`);
 }
 
-/** Bytes, whatever kind of stream they come from. Throws if it is being read already. */
+/** Converts a body of any stream type to a Readable. Throws if it is being read already. */
 function readableOf(body: NonNullable<ResponseLike["body"]>): Readable {
   if (body instanceof Readable) return body;
   if ("getReader" in body) return Readable.fromWeb(body as ReadableStream<Uint8Array>);
   return Readable.from(body, { objectMode: false });
 }
 
-/** Nobody gets the body. */
+/** Discards a body that isn't sent. */
 async function discard(body: ResponseLike["body"]): Promise<void> {
   if (body instanceof Readable) body.destroy();
   else if (body !== null && "cancel" in body) await (body as ReadableStream).cancel();

@@ -15,7 +15,7 @@ import { forward } from "./forward.js";
 afterEach(tearDown);
 
 describe("forward", () => {
-  it("brings connections to a TCP service, half-closes included", async () => {
+  it("forwards connections to a TCP service, including half-closes", async () => {
     const { url } = await piko();
     const port = await tcpService((socket) => {
       void collect(socket).then((question) => socket.end(String(question).toUpperCase()));
@@ -29,7 +29,7 @@ describe("forward", () => {
     }
   });
 
-  it("gives an HTTP service the host that it asks for", async () => {
+  it("sends an HTTP service the requested host", async () => {
     const { url } = await piko();
     const port = await tcpService((socket) => void collect(socket).then((request) => socket.end(request)));
     const heads: string[] = [];
@@ -47,11 +47,11 @@ describe("forward", () => {
     });
   });
 
-  it("has each of its connections asked for its peer when it's silent, and so has dial", async () => {
+  it("enables TCP keep-alive on all of its connections, as does dial", async () => {
     const { url } = await piko();
     const port = await tcpService((socket) => socket.pipe(socket));
     const asks = vi.spyOn(Socket.prototype, "setKeepAlive");
-    // With two it would look for another node meanwhile, by one more connection.
+    // With two tunnels wanted it would look for another node, with one more connection.
     const listener = await forward("e", port, { url, tunnels: 1 });
     defer(() => listener.close({ graceMs: 0 }));
     const client = await dial("e", { url });
@@ -61,7 +61,7 @@ describe("forward", () => {
     const asked = asks.mock.calls.map(([on, ms], i) => [toPort(asks.mock.contexts[i]), on, ms]);
     asks.mockRestore();
     const server = Number(new URL(url).port);
-    // The tunnel, what is dialled, and the connection to the service.
+    // The tunnel, the dialled connection, and the connection to the service.
     expect(asked).toEqual([
       [server, true, 60_000],
       [server, true, 60_000],
@@ -95,7 +95,7 @@ describe("forward", () => {
     expect(await seen).toMatchObject({ code: "ECONNRESET" });
   });
 
-  it("resets and logs when the service isn't there", async () => {
+  it("resets and logs when the service can't be reached", async () => {
     const { url } = await piko();
     const warnings: unknown[] = [];
     const logger = { debug() {}, info() {}, error() {}, warn: (message: string) => warnings.push(message) };
@@ -122,11 +122,11 @@ describe("forward", () => {
     `unix:/${"x".repeat(107)}`,
     ":::1",
     "[::1]",
-  ])("refuses the address %j", async (address) => {
+  ])("rejects the address %j", async (address) => {
     await expect(forward("e", address)).rejects.toMatchObject({ code: "PIKO_CLIENT_BAD_OPTION" });
   });
 
-  it("takes the URL of an HTTP service, with TLS too", async () => {
+  it("accepts the URL of an HTTP service, with or without TLS", async () => {
     const { url } = await piko();
     using certificates = createCertificates();
     const [cert, key] = [
@@ -162,7 +162,7 @@ describe("forward", () => {
     );
   });
 
-  it("resets and logs when a service's certificate doesn't hold", async () => {
+  it("resets and logs when a service's certificate can't be verified", async () => {
     const { url } = await piko();
     using certificates = createCertificates();
     const [cert, key] = [
@@ -185,7 +185,7 @@ describe("forward", () => {
     expect(JSON.stringify(warnings)).toMatch(/failed to connect to service.*certificate/);
   });
 
-  it("takes the path of a Unix domain socket", async () => {
+  it("accepts the path of a Unix domain socket", async () => {
     const { url } = await piko();
     const folder = await mkdtemp(join(tmpdir(), "piko-unix-"));
     defer(() => rm(folder, { recursive: true }));
@@ -208,7 +208,7 @@ describe("forward", () => {
 });
 
 describe("forward, to a service that answers and closes with bytes unread", () => {
-  it("passes the answer on", async () => {
+  it("passes on the answer", async () => {
     const { url } = await piko();
     const port = await tcpService((socket) => {
       socket.once("data", () => {

@@ -1,4 +1,4 @@
-// Forwarding the connections of an endpoint to a service, as programs ask for it.
+// The public function that forwards the connections of an endpoint to a service.
 
 import { ClientError, errorText } from "./errors.js";
 import { Http2Gateway } from "./http2-gateway.js";
@@ -32,7 +32,7 @@ export interface ForwardOptions extends ListenOptions {
 /** The protocol of a service that speaks HTTP/2. */
 export type Http2Protocol = "h2c" | "h2" | "grpc";
 
-/** Maximum size of a request head in which the host can be changed: the maximum of Piko servers. */
+/** Maximum size of a request head in which the host can be changed; the same as for Piko servers. */
 const MAX_HEAD_BYTES = 1024 * 1024;
 
 /** Default timeout for connecting to the service, in milliseconds. */
@@ -83,7 +83,7 @@ export async function forward(
   });
 }
 
-/** With `h2`, an address that doesn't say so has TLS. */
+/** With `h2`, an address without a scheme uses TLS. */
 function addressFor(address: number | string, protocol: Http2Protocol | undefined): number | string {
   if (protocol !== "h2" || /^[a-z]+:\/\/|^unix:/i.test(String(address))) return address;
   return typeof address === "number" || /^\d+$/.test(address)

@@ -12,19 +12,19 @@ describe("serverOf", () => {
     ["a request listener", (_request: unknown, _response: unknown): void => {}],
     ["a fetch handler", { fetch: () => new Response() }],
     ["a fetch function", (_request: unknown) => new Response()],
-  ])("makes a server for %s, with a piko server's limits", (_what, handler) => {
+  ])("creates a server for %s, with a Piko server's limits", (_what, handler) => {
     const server = made(handler);
     expect(server).toBeInstanceOf(Server);
-    // The one is private, and tested where a user meets it.
+    // The other limit is private, and is tested where it takes effect.
     expect(server.requestTimeout).toBe(0);
   });
 
-  it.each([createServer(), createNetServer()])("takes a server as it is", (server) => {
+  it.each([createServer(), createNetServer()])("returns a server as it is", (server) => {
     expect(made(server)).toBe(server);
   });
 
   it.each([undefined, null, {}, [], "app", 8080, { fetch: "x" }, { callback: () => {} }])(
-    "refuses %j",
+    "rejects %j",
     (handler) => {
       const refusal = {
         code: "PIKO_CLIENT_BAD_OPTION",
@@ -34,12 +34,12 @@ describe("serverOf", () => {
     },
   );
 
-  it("refuses a server that wants TLS", () => {
+  it("rejects a server that requires TLS", () => {
     const message = expect.stringMatching(/^server: connections come without TLS/);
     expect(() => made(createHttpsServer())).toThrow(expect.objectContaining({ message }));
   });
 
-  it.each([0, -1, 1.5, Number.NaN, "1k"])("refuses %j for a limit", (maxHeaderBytes) => {
+  it.each([0, -1, 1.5, Number.NaN, "1k"])("rejects %j as a limit", (maxHeaderBytes) => {
     const message = expect.stringMatching(/^maxHeaderBytes: /);
     expect(() => made(() => {}, { maxHeaderBytes })).toThrow(expect.objectContaining({ message }));
   });

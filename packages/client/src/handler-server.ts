@@ -29,7 +29,7 @@ const DEFAULT_MAX_HEADER_BYTES: number = 1024 * 1024 + 16 * 1024;
 /** What answers HTTP requests: anything that frameworks export. */
 export type HttpHandler = RequestListener | FetchHandler | FetchFunction | NetServer | ConnectionInjector;
 
-/** The server of a handler. Throws PIKO_CLIENT_BAD_OPTION for what is none. */
+/** The server for a handler. Throws PIKO_CLIENT_BAD_OPTION for anything else. */
 export function serverOf(handler: ConnectionServer | HttpHandler, options: HandlerOptions): ConnectionServer {
   const onError = options.onError ?? ((error: unknown) => console.error(error));
   const { maxHeaderBytes = DEFAULT_MAX_HEADER_BYTES } = options;
@@ -44,7 +44,7 @@ export function serverOf(handler: ConnectionServer | HttpHandler, options: Handl
     return new Http2Gateway({ open, authority: undefined, secure: false, maxHeaderBytes, onFailed: onError });
   }
   if (isConnectionServer(handler)) return handler;
-  // Node ends requests that take five minutes in all. A Piko server has limits of its own, by progress.
+  // Node ends a request that takes five minutes in total. A Piko server has its own limits, based on progress.
   const limits = { maxHeaderSize: maxHeaderBytes, requestTimeout: 0 };
   return createServer(limits, toListener(handler, onError));
 }
@@ -54,7 +54,7 @@ function toListener(
   onError: (error: unknown) => void,
 ): RequestListener {
   if (typeof handler === "function") {
-    // A listener that takes no response could never answer.
+    // A request listener with one parameter could never respond, so this is a fetch function.
     if (handler.length === 1) return fetchListener({ fetch: handler as FetchFunction }, onError);
     return (incoming, outgoing) =>
       void answerByListener(handler as RequestListener, incoming, outgoing, onError);
@@ -77,7 +77,9 @@ function fetchListener(handler: FetchHandler, onError: (error: unknown) => void)
   return (incoming, outgoing) => void answerByFetch(handler, incoming, outgoing, onError);
 }
 
-/** Calls a listener. A Response that it gives instead of writing one is sent: `() => new Response("hello")` is a handler. */
+/**
+ * Calls a listener. If it returns a Response instead of writing one, that is sent: `() => new Response("hello")` is a handler.
+ */
 async function answerByListener(
   listener: RequestListener,
   incoming: IncomingMessage,

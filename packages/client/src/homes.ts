@@ -1,23 +1,23 @@
-// The tunnels of a listener that are in use, without those that have been replaced, though these may still be open. Each
-// leads to another node.
+// The tunnels of a listener that are in use. Tunnels that were replaced aren't among them, although they may still be open.
+// Each tunnel leads to another node.
 
 import type { TunnelStatus } from "./tunnel-status.js";
 import type { UpstreamTunnel } from "./upstream-tunnel.js";
 
-/** What becomes of a tunnel that has just been opened. */
+/** The result of adding a tunnel that was just opened. */
 export interface Placed {
-  /** There is one to that node already, and it stays: this one is too many. */
+  /** Whether the tunnel is surplus: there already is one to the same node, which stays. */
   readonly surplus: boolean;
-  /** The one whose place it has taken. */
+  /** The tunnel that it replaces. */
   readonly earlier: UpstreamTunnel | undefined;
 }
 
 export class Homes {
   readonly #wanted: number;
-  /** The oldest first. */
+  /** Oldest first. */
   readonly #tunnels: UpstreamTunnel[] = [];
 
-  /** `wanted`: the number of tunnels that there should be. */
+  /** `wanted`: number of tunnels that there should be. */
   constructor(wanted: number) {
     this.#wanted = wanted;
   }
@@ -30,19 +30,19 @@ export class Homes {
     return this.#tunnels.at(-1);
   }
 
-  /** The tunnel to a node; undefined asks for one to a Go node. */
+  /** The tunnel to a node; undefined finds one to a Go node. */
   at(nodeId: string | undefined): UpstreamTunnel | undefined {
     return this.#tunnels.find((tunnel) => tunnel.nodeId === nodeId);
   }
 
-  /** How many there are that nothing speaks against. */
+  /** Number of tunnels that don't have to be replaced. */
   get staying(): number {
     return this.#tunnels.filter(({ stays }) => stays).length;
   }
 
   /**
-   * No further tunnel is wanted. One to a Go node is enough: such nodes don't say who they are, and each tunnel that turned out
-   * to be one too many could lose the request that is on its way.
+   * Whether no further tunnel is wanted. One to a Go node is enough: such nodes don't identify themselves, and each tunnel that
+   * turned out to be surplus could lose a request in transit.
    */
   get complete(): boolean {
     if (this.#tunnels.some(({ stale }) => stale)) return false;
@@ -54,33 +54,33 @@ export class Homes {
     return { open: nodeIds.length, wanted: this.#wanted, nodeIds };
   }
 
-  /** Milliseconds to the node of each and back, in the order of the status; undefined where that isn't known yet. */
+  /** Round-trip time to each tunnel's node in milliseconds, in the order of the status; undefined if not measured yet. */
   get roundTripsMs(): readonly (number | undefined)[] {
     return this.#tunnels.map(({ roundTripMs }) => roundTripMs);
   }
 
-  /** Times the way to each node and back. */
+  /** Measures the round-trip time to each node. */
   timeRoundTrips(): void {
     for (const tunnel of this.#tunnels) tunnel.timeRoundTrip();
   }
 
-  /** Their tokens. */
+  /** The tokens of the tunnels. */
   get tokens(): readonly string[] {
     return this.#tunnels.map(({ token }) => token);
   }
 
-  /** The token of now is another one. */
+  /** The current token has changed. */
   onToken(token: string): void {
     for (const tunnel of this.#tunnels) if (tunnel.token !== token) tunnel.stale = true;
   }
 
   /**
-   * A tunnel has been opened; `repeat`: its node was told that it takes another one's place. It takes that of the one to the same
-   * node, else of one that can't stay.
+   * Adds a tunnel that was just opened; `repeat` if its request told the node that it replaces another one. It replaces the one
+   * to the same node, otherwise one that can't stay.
    */
   place(tunnel: UpstreamTunnel, repeat: boolean): Placed {
     const same = this.at(tunnel.nodeId);
-    // What was said to a Go node doesn't count.
+    // Go nodes ignore `repeat`.
     if (same?.stays === true && !(repeat && tunnel.nodeId !== undefined)) {
       return { surplus: true, earlier: undefined };
     }
@@ -91,14 +91,14 @@ export class Homes {
     return { surplus: false, earlier };
   }
 
-  /** Takes a tunnel out; false if it is not in place. */
+  /** Removes a tunnel; false if it isn't in use. */
   remove(tunnel: UpstreamTunnel): boolean {
     const at = this.#tunnels.indexOf(tunnel);
     if (at >= 0) this.#tunnels.splice(at, 1);
     return at >= 0;
   }
 
-  /** Takes those out whose token is an old one. */
+  /** Removes the tunnels whose token is outdated. */
   removeStale(): UpstreamTunnel[] {
     const stale = this.#tunnels.filter((tunnel) => tunnel.stale);
     for (const tunnel of stale) this.remove(tunnel);

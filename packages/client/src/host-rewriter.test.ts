@@ -21,11 +21,11 @@ function pass(pieces: readonly string[], maxBytes = 1_000): string {
 }
 
 describe("a host rewriter", () => {
-  it("puts the host into the first head and leaves the rest alone", () => {
+  it("sets the host in the first head and leaves the rest alone", () => {
     expect(pass([REQUEST])).toBe(EXPECTED);
   });
 
-  it("finds the head's end however it is split", () => {
+  it("finds the end of the head however it is split", () => {
     expect(pass(REQUEST.split(""))).toBe(EXPECTED);
     fc.assert(
       fc.property(fc.array(fc.nat(REQUEST.length), { maxLength: 5 }), (cuts) => {
@@ -36,11 +36,11 @@ describe("a host rewriter", () => {
     );
   });
 
-  it("adds a host where there is none", () => {
+  it("adds a host if there is none", () => {
     expect(pass(["GET / HTTP/1.0\r\n\r\n"])).toBe("GET / HTTP/1.0\r\nHost: localhost:3000\r\n\r\n");
   });
 
-  it("passes on what is no head, or a longer one than it may keep, as it came", () => {
+  it("passes on anything that isn't a head, or a head above the limit, unchanged", () => {
     expect(pass(["not", " http"])).toBe("not http");
     expect(pass([REQUEST.slice(0, 50), REQUEST.slice(50)], 40)).toBe(REQUEST);
   });

@@ -1,5 +1,5 @@
-// Replaces the Host in the request head that a connection of an endpoint begins with. Nodes open a connection for each
-// request and say so in its head (`Connection: close`), so the first head is the only one.
+// Replaces the Host in the request head with which a connection of an endpoint begins. Nodes open a connection for each request
+// and declare that in its head (`Connection: close`), so the first head is the only one.
 
 const CRLF = "\r\n";
 const END = Buffer.from("\r\n\r\n", "latin1");
@@ -11,24 +11,24 @@ export class HostRewriter {
   #bytes = 0;
   #tail: Buffer = Buffer.alloc(0);
 
-  /** `maxBytes`: a head that is longer, or no head at all, is passed on as it is. */
+  /** `maxBytes`: a longer head, or anything that isn't a head, is passed on unchanged. */
   constructor(host: string, maxBytes: number) {
     this.#host = host;
     this.#maxBytes = maxBytes;
   }
 
-  /** Takes what has come; gives all of it, changed, once the head is complete, and undefined until then. */
+  /** Adds received bytes. Returns all bytes so far, with the host replaced, once the head is complete; undefined until then. */
   push(bytes: Buffer): Buffer | undefined {
     this.#pieces.push(bytes);
     this.#bytes += bytes.length;
-    // The blank line may come in pieces.
+    // The blank line may be split between chunks.
     const seam = Buffer.concat([this.#tail, bytes]);
     this.#tail = seam.subarray(-3);
     if (!seam.includes(END) && this.#bytes <= this.#maxBytes) return undefined;
     return this.#rewrite(this.rest());
   }
 
-  /** What was kept, as it came. */
+  /** The bytes that were held back, unchanged. */
   rest(): Buffer {
     const all = Buffer.concat(this.#pieces);
     this.#pieces = [];

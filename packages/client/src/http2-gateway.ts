@@ -1,6 +1,6 @@
 // Passes requests from tunnels, which carry HTTP/1.1, to servers that speak only HTTP/2: gRPC servers, and those of
-// `node:http2`. Each request gets a stream of one session, bidirectional, with trailers. A cut on either side is a cut on
-// the other.
+// `node:http2`. Each request gets a stream of one session, bidirectional, with trailers. If either side is cut, so is the
+// other.
 
 import { type IncomingMessage, Server as HttpServer, type ServerResponse } from "node:http";
 import {
@@ -15,7 +15,7 @@ import type { Duplex } from "node:stream";
 
 const { NGHTTP2_CANCEL, NGHTTP2_FLAG_END_STREAM, NGHTTP2_NO_ERROR } = constants;
 
-/** What belongs to one connection (RFC 9113 section 8.2.2), or is said in another way. */
+/** Fields that belong to one connection (RFC 9113 section 8.2.2), or are expressed differently in HTTP/2. */
 const OWN: ReadonlySet<string> = new Set([
   ...["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "http2-settings"],
   ...["host", "te"],
@@ -23,46 +23,46 @@ const OWN: ReadonlySet<string> = new Set([
 
 type ResponseHead = IncomingHttpHeaders & { ":status"?: number | undefined };
 
-/** What one request may have unread; the session has room for all of them, so that a slow one stops no other. */
+/** Window of one request. The session's window has room for all of them, so that a slow request doesn't block others. */
 const STREAM_WINDOW_BYTES = 262_144;
 const SESSION_WINDOW_BYTES = 0x3fff_ffff;
-/** Node refuses streams when a session holds more megabytes. Windows and Piko's own limits keep it far below. */
+/** Node refuses streams when a session uses more memory, in megabytes. Windows and Piko's own limits keep it far below. */
 const SESSION_MEGABYTES = 1_024;
 const MAX_HEADER_PAIRS = 1_000;
 
-/** gRPC's status of what may be asked again. */
+/** gRPC's status for requests that may be retried. */
 const UNAVAILABLE = "14";
 
 export interface Http2GatewayOptions {
-  /** Opens a connection that speaks HTTP/2 by prior knowledge, or has agreed on it. */
+  /** Opens a connection that speaks HTTP/2 by prior knowledge, or has negotiated it. */
   readonly open: () => Duplex;
-  /** The `:authority` of requests; undefined for the client's. */
+  /** The `:authority` of requests; undefined to use the client's. */
   readonly authority: string | undefined;
   readonly secure: boolean;
-  /** Maximum size of a request head. */
+  /** Maximum size of a request head, in bytes. */
   readonly maxHeaderBytes: number;
-  /** A connection has failed. */
+  /** Called when a connection has failed. */
   readonly onFailed: (error: Error) => void;
 }
 
-/** A server of connections that an endpoint brings. */
+/** An HTTP/1.1 server for the connections of an endpoint, which passes on the requests. */
 export class Http2Gateway extends HttpServer {
   readonly #options: Http2GatewayOptions;
   #session: ClientHttp2Session | undefined;
 
   constructor(options: Http2GatewayOptions) {
-    // A Piko server has time limits of its own, by progress.
+    // A Piko server has its own limits, based on progress.
     super({ maxHeaderSize: options.maxHeaderBytes, requestTimeout: 0 });
     this.#options = options;
     this.on("request", (incoming, outgoing) => this.#pass(incoming, outgoing));
-    // The server behind judges what it expects.
+    // The HTTP/2 server decides about the expectation itself.
     this.on("checkContinue", (incoming, outgoing) => {
       outgoing.writeContinue();
       this.#pass(incoming, outgoing);
     });
   }
 
-  /** Ends the session after the requests that it has. */
+  /** Closes the session after its current requests. */
   endSession(): void {
     this.#session?.close();
   }
@@ -83,7 +83,7 @@ export class Http2Gateway extends HttpServer {
     stream.on("headers", (head) => inform(outgoing, head));
     stream.on("response", (head, flags) => respond(stream, outgoing, head, flags));
     stream.on("trailers", (trailers) => outgoing.addTrailers(plainFields(trailers)));
-    // What went wrong, `close` tells.
+    // The cause is reported by `close`.
     stream.on("error", () => {});
     stream.once("close", () => {
       if (outgoing.writableEnded || outgoing.destroyed) return;
@@ -110,7 +110,7 @@ export class Http2Gateway extends HttpServer {
     });
     opened.once("connect", () => opened.setLocalWindowSize(SESSION_WINDOW_BYTES));
     opened.on("error", onFailed);
-    // It takes no more requests: the next one gets another.
+    // The session accepts no more requests: the next one gets a new session.
     const leave = (): void => {
       if (this.#session === opened) this.#session = undefined;
     };
@@ -143,7 +143,7 @@ function requestFields(
   return fields;
 }
 
-/** Interim responses that Node can write. */
+/** Passes on the interim responses that Node can write. */
 function inform(outgoing: ServerResponse, head: ResponseHead): void {
   const { link } = head;
   if (head[":status"] === 103 && link !== undefined && !outgoing.headersSent) {
@@ -151,7 +151,7 @@ function inform(outgoing: ServerResponse, head: ResponseHead): void {
   }
 }
 
-/** A response that is a head alone stays one: it says that nothing follows. */
+/** A response without a body keeps announcing that: nothing follows its head. */
 function respond(
   stream: ClientHttp2Stream,
   outgoing: ServerResponse,
@@ -167,7 +167,7 @@ function respond(
   }
   outgoing.writeHead(status, fields);
   outgoing.flushHeaders();
-  // Node ends what it reads of a stream that was reset, too: that is told by its code, and `close` cuts the response.
+  // Node also ends the readable side of a stream that was reset. The reset shows in its code, and `close` cuts the response.
   stream.pipe(outgoing, { end: false });
   stream.once("end", () => {
     if (stream.rstCode === NGHTTP2_NO_ERROR) outgoing.end();
@@ -182,7 +182,7 @@ function plainFields(head: IncomingHttpHeaders): Record<string, string | string[
   return fields;
 }
 
-/** Nobody answers: 502, or what gRPC's clients read. */
+/** Answers a request that failed: 502, or a gRPC status for gRPC clients. */
 function refuse({ headers }: IncomingMessage, outgoing: ServerResponse): void {
   const type = headers["content-type"] ?? "";
   if (/^application\/grpc(?![\w-])/i.test(type)) {

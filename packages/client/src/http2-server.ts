@@ -1,4 +1,4 @@
-// Recognises servers that speak only HTTP/2, and passes connections to them.
+// Detects servers that speak only HTTP/2, and passes connections to them.
 
 import { createServer } from "node:http2";
 import { type Duplex, duplexPair } from "node:stream";
@@ -8,15 +8,15 @@ export interface ConnectionInjector {
   injectConnection(connection: Duplex): void;
 }
 
-/** Made the first time that it is needed. */
+/** Determined when it is first needed. */
 let Http2Server: (abstract new () => unknown) | undefined;
 
-/** Opens connections to a server that speaks HTTP/2 alone; undefined for any other. */
+/** Returns a function that opens connections to a server that speaks only HTTP/2; undefined for any other server. */
 export function http2Connector(server: unknown): (() => Duplex) | undefined {
   if (typeof server !== "object" || server === null) return undefined;
   if (isConnectionInjector(server)) return () => joined((socket) => server.injectConnection(socket));
   if (server.constructor.name !== "Http2Server") return undefined;
-  // Node exports no class.
+  // Node doesn't export the class.
   Http2Server ??= createServer().constructor as abstract new () => unknown;
   if (!(server instanceof Http2Server)) return undefined;
   const emitter = server as { emit(event: "connection", socket: Duplex): boolean };

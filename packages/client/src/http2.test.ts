@@ -1,4 +1,4 @@
-// Servers that speak HTTP/2 alone, behind an endpoint: `http2.createServer()`, given to `serve` and `attach`.
+// Servers that speak only HTTP/2, behind an endpoint: `http2.createServer()`, passed to `serve` and `attach`.
 
 import { once } from "node:events";
 import { request as httpRequest, type IncomingMessage } from "node:http";
@@ -37,7 +37,7 @@ async function answerOf(agent: EndpointAgent, options: object = {}, body?: strin
   const request = httpRequest({ agent, host: "service.test", path: "/a?b", ...options });
   request.end(body);
   const [response] = (await once(request, "response")) as [IncomingMessage];
-  // Later errors are the response's.
+  // Later errors are reported by the response.
   request.on("error", () => {});
   return response;
 }
@@ -60,7 +60,7 @@ describe("a server of node:http2", () => {
     expect(sessions).toHaveLength(1);
   });
 
-  it("sends trailers, and gets them; an answer that is a head alone stays one", async () => {
+  it("sends and receives trailers; a response that consists of a head alone remains one", async () => {
     let trailers: IncomingHttpHeaders = {};
     const { agent } = await start((stream, headers) => {
       if (headers[":path"] === "/alone") {
@@ -89,7 +89,7 @@ describe("a server of node:http2", () => {
     expect(alone.headers).toMatchObject({ "grpc-status": "5", "content-length": "0" });
   });
 
-  it("speaks while it listens, and learns that its client has gone", async () => {
+  it("can send while it receives, and is notified when its client disconnects", async () => {
     const closed: number[] = [];
     const { agent } = await start((stream) => {
       stream.respond({ ":status": 200 });
@@ -110,7 +110,7 @@ describe("a server of node:http2", () => {
     expect(closed).toEqual([8]);
   });
 
-  it("that fails is answered for: before its head by 502 or gRPC's status, behind it by a cut", async () => {
+  it("that fails leads to a 502 or gRPC status before its head, and to a cut after it", async () => {
     const { agent } = await start((stream, headers) => {
       if (headers[":path"] === "/head") {
         stream.respond({ ":status": 200 });
@@ -145,7 +145,7 @@ describe("forward, to a service that speaks HTTP/2", () => {
     return `127.0.0.1:${(server.address() as AddressInfo).port}`;
   };
 
-  it.each(["h2c", "grpc"] as const)("passes requests on: %s", async (protocol) => {
+  it.each(["h2c", "grpc"] as const)("passes on requests: %s", async (protocol) => {
     const { url } = await piko();
     const address = await service();
     const listener = await forward("e", address, { url, protocol, hostHeader: "rewrite" });
@@ -157,7 +157,7 @@ describe("forward, to a service that speaks HTTP/2", () => {
     expect(await text(answer)).toBe("body");
   });
 
-  it("that can't be reached is answered for, and logged", async () => {
+  it("that can't be reached gets its requests answered with an error, and logged", async () => {
     const { url } = await piko();
     const warned: string[] = [];
     const nothing = (): void => {};
@@ -179,7 +179,7 @@ describe("forward, to a service that speaks HTTP/2", () => {
     ["http://127.0.0.1:1", "h2"],
     ["https://127.0.0.1:1", "h2c"],
     ["127.0.0.1:1", "h3"],
-  ])("refuses %s by %s", async (address, protocol) => {
+  ])("rejects %s with %s", async (address, protocol) => {
     const promise = forward("e", address, { protocol: protocol as "h2" });
     await expect(promise).rejects.toMatchObject({ code: "PIKO_CLIENT_BAD_OPTION" });
   });

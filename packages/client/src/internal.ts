@@ -1,4 +1,4 @@
-// What the piko command builds its agent and forwarder on. Not for other programs: it changes without notice.
+// What the piko command's agent and forwarder are built on. Not for other programs: it changes without notice.
 
 export type { AnnouncedAddress } from "./announced-address.js";
 export { Backoff } from "./backoff.js";

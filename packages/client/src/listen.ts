@@ -1,4 +1,4 @@
-// Listening on an endpoint, as programs ask for it.
+// The public function that listens on an endpoint.
 
 import { Listener } from "./listener.js";
 import type { ListenOptions } from "./options.js";

@@ -24,7 +24,7 @@ async function say(url: string, words: string): Promise<string> {
 }
 
 describe("listen", () => {
-  it("gives connections by event", async () => {
+  it("emits connections as events", async () => {
     const { url } = await piko();
     const listener = await listen("e", { url, allowHalfOpen: true });
     defer(() => listener.close());
@@ -35,7 +35,7 @@ describe("listen", () => {
     expect(listener.url).toBeUndefined();
   });
 
-  it("knows where clients reach the endpoint, where the server says so", async () => {
+  it("knows where clients reach the endpoint, if the server announces it", async () => {
     const server = await piko();
     server.extra += "x-piko-url: https://e.piko.example.com\r\n";
     const listener = await listen("e", { url: server.url });
@@ -44,11 +44,11 @@ describe("listen", () => {
     expect(listener.url).toBeUndefined();
   });
 
-  it("refuses to attach what takes no connections, or only encrypted ones", async () => {
+  it("refuses to attach anything that accepts no connections, or only encrypted ones", async () => {
     const { url } = await piko();
     const listener = await listen("e", { url });
     defer(() => listener.close());
-    // Koa's application has events, but takes no connections.
+    // Koa's application has events, but doesn't accept connections.
     for (const server of [undefined, {}, new EventEmitter(), createHttpsServer()]) {
       expect(() => listener.attach(server as Server)).toThrow(
         expect.objectContaining({
@@ -59,7 +59,7 @@ describe("listen", () => {
     }
   });
 
-  it("attaches handlers, and whatever takes connections", async () => {
+  it("attaches handlers, and anything that accepts connections", async () => {
     const { url } = await piko();
     const express = Object.assign(
       (_request: unknown, response: ServerResponse) => response.end("as Express"),
@@ -83,7 +83,7 @@ describe("listen", () => {
     }
   });
 
-  it("keeps connections that come before somebody asks for them", async () => {
+  it("keeps connections that arrive before the program asks for them", async () => {
     const { url } = await piko();
     const listener = await listen("e", { url, allowHalfOpen: true });
     defer(() => listener.close());
@@ -93,7 +93,7 @@ describe("listen", () => {
     expect(String(await collect(early))).toBe("early");
   });
 
-  it("gives connections by iteration, which ends with the listener", async () => {
+  it("provides connections by iteration, which ends with the listener", async () => {
     const { url } = await piko();
     const listener = await listen("e", { url, allowHalfOpen: true });
     const served = (async () => {
@@ -111,7 +111,7 @@ describe("listen", () => {
     await expect(listener.accept()).rejects.toMatchObject({ code: "PIKO_CLIENT_CLOSED" });
   });
 
-  it("refuses connections beyond those that may wait", async () => {
+  it("refuses connections beyond the maximum that may wait", async () => {
     const server = await piko();
     const listener = await listen("e", { url: server.url });
     defer(() => listener.close({ graceMs: 0 }));
@@ -130,7 +130,7 @@ describe("listen", () => {
     expect(refused).toBe(1);
   });
 
-  it("gives connections to an http server", async () => {
+  it("passes connections to an http server", async () => {
     const { url } = await piko();
     const listener = await listen("e", { url });
     defer(() => listener.close());
@@ -139,7 +139,7 @@ describe("listen", () => {
     expect(answer).toMatch(/^HTTP\/1\.1 200 OK\r\n[^]*you asked for \/x$/);
   });
 
-  it("tells of the loss of the tunnel and of the next one", async () => {
+  it("reports the loss of the tunnel, and the next one", async () => {
     const server = await piko();
     const listener = await listen("e", { url: server.url, tunnels: 1 });
     defer(() => listener.close());
@@ -154,7 +154,7 @@ describe("listen", () => {
     expect(await say(server.url, "again")).toBe("again");
   });
 
-  it("has a tunnel to each of two nodes, and tells what there is of them", async () => {
+  it("has a tunnel to each of two nodes, and reports its tunnels", async () => {
     const server = await piko();
     const listener = await listen("e", { url: server.url });
     defer(() => listener.close());
@@ -171,13 +171,13 @@ describe("listen", () => {
     });
   });
 
-  it("rejects what the server refuses for good", async () => {
+  it("rejects when the server refuses permanently", async () => {
     const server = await piko();
     server.answers.push(jsonError(401, "invalid token"));
     await expect(listen("e", { url: server.url, token: "x" })).rejects.toMatchObject({ status: 401 });
   });
 
-  it("closes in order: no new connections, those under way may end", async () => {
+  it("closes gracefully: accepts no new connections, and lets those in progress end", async () => {
     const { url } = await piko();
     const listener = await listen("e", { url, allowHalfOpen: true });
     const client = await dial("e", { url, allowHalfOpen: true });
@@ -191,7 +191,7 @@ describe("listen", () => {
     await expect(dial("e", { url })).rejects.toMatchObject({ status: 502 });
   });
 
-  it("gives a Go node's connections to its servers while it closes, and refuses those of ours", async () => {
+  it("passes a Go node's connections to its servers while it closes, and refuses those of our nodes", async () => {
     for (const extra of ["", undefined]) {
       const server = await piko();
       if (extra !== undefined) server.extra = extra;
@@ -210,7 +210,7 @@ describe("listen", () => {
     }
   });
 
-  it("closes on a signal and by asyncDispose, with a close event once", async () => {
+  it("closes on a signal and by asyncDispose, and emits close once", async () => {
     const { url } = await piko();
     const stop = new AbortController();
     const listener = await listen("e", { url, signal: stop.signal });

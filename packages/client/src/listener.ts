@@ -15,7 +15,7 @@ import { Upstream } from "./upstream.js";
 import type { UpstreamTunnel } from "./upstream-tunnel.js";
 import { WrittenFrames } from "./written-frames.js";
 
-/** Connections that wait to be accepted; more are refused. */
+/** Maximum connections that wait to be accepted; more are refused. */
 export const MAX_WAITING_CONNECTIONS = 256;
 
 /** Milliseconds that connections have to end by themselves when a listener closes. */
@@ -25,7 +25,10 @@ const CLOSE_GRACE_MS = 5_000;
 export interface ListenerEvents {
   /** A client connected to the endpoint. */
   connection: [socket: EndpointSocket];
-  /** A tunnel is open. `replaced`: the previous one is still open and draining, because its node is stopping. */
+  /**
+   * A tunnel is open. `replaced`: the previous one is still open and draining, because its node is stopping or its token has
+   * changed.
+   */
   connected: [tunnel: { nodeId: string | undefined; replaced: boolean }];
   /** A tunnel was opened, or one was lost with its connections. `tunnels`: the current ones. */
   tunnels: [tunnels: TunnelStatus];
@@ -52,7 +55,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
   readonly #upstream: Upstream;
   readonly #servers = new Set<ConnectionServer>();
   readonly #waiting: EndpointSocket[] = [];
-  /** All that aren't closed, those that wait included. */
+  /** All connections that aren't closed, including those that wait. */
   readonly #open = new Set<EndpointSocket>();
   readonly #takers: { resolve: (socket: EndpointSocket) => void; reject: (error: Error) => void }[] = [];
   #closed: Promise<void> | undefined;
@@ -74,13 +77,13 @@ export class Listener extends EventEmitter<ListenerEvents> {
         reconnecting: (delayMs, attempt) => this.emit("reconnecting", { delayMs, attempt }),
       },
     });
-    // A connection can be there before the program has had a chance to ask for it.
+    // Connections may arrive before the program adds its `connection` handler.
     (this as EventEmitter).on("newListener", (event) => {
       if (event === "connection") process.nextTick(() => this.#handOut());
     });
   }
 
-  /** A tunnel is open. */
+  /** Whether a tunnel is open. */
   get connected(): boolean {
     return this.#upstream.connected;
   }
@@ -90,7 +93,10 @@ export class Listener extends EventEmitter<ListenerEvents> {
     return this.#upstream.nodeId;
   }
 
-  /** Where clients reach the endpoint, such as `https://my-endpoint.piko.example.com`; undefined if the server doesn't say. */
+  /**
+   * Where clients reach the endpoint, such as `https://my-endpoint.piko.example.com`; undefined if the server doesn't announce
+   * it.
+   */
   get url(): string | undefined {
     return this.#upstream.announced?.url;
   }
@@ -176,7 +182,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
     if (signal.aborted) abort();
   }
 
-  /** From now on the next request of a connection is its last. */
+  /** From now on, the next response on each connection is its last. */
   #endConnections(server: HttpServer): void {
     const onRequest = ({ socket }: IncomingMessage, response: ServerResponse): void => {
       if (this.#open.has(socket as unknown as EndpointSocket)) response.shouldKeepAlive = false;
@@ -185,7 +191,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
     this.once("close", () => server.off("request", onRequest));
   }
 
-  /** Somebody takes connections without asking for each. */
+  /** Whether connections are handed out without a call of `accept`. */
   get #listened(): boolean {
     return this.#servers.size > 0 || this.listenerCount("connection") > 0;
   }
@@ -211,7 +217,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
       const at = this.#waiting.indexOf(socket);
       if (at >= 0) this.#waiting.splice(at, 1);
     });
-    // Not from within the tunnel's callback: what a program does with a connection is none of the tunnel's business.
+    // Not within the tunnel's callback: the program's handler must not affect the tunnel.
     if (this.#waiting.push(socket) === 1) process.nextTick(() => this.#handOut());
     return handler;
   }

@@ -6,7 +6,7 @@ function delays(search: NodeSearch, count: number): number[] {
 }
 
 describe("NodeSearch", () => {
-  it("tries ten times within ten seconds, then three at a time, each time later", () => {
+  it("tries ten times within ten seconds, then three times in a row, with growing pauses", () => {
     const search = new NodeSearch(() => 0.5);
     const first = delays(search, 10);
     expect(first).toEqual([50, 100, 200, 400, 800, 1_000, 1_000, 1_000, 1_000, 1_000]);
@@ -19,7 +19,7 @@ describe("NodeSearch", () => {
     }
   });
 
-  it("never takes more than 14 s for the first ten, and spreads what comes later", () => {
+  it("takes at most 14 s for the first ten tries, and spreads later ones", () => {
     const late = new NodeSearch(() => 0.999_999);
     expect(delays(late, 10).reduce((sum, ms) => sum + ms)).toBeLessThan(14_000);
     expect(late.next()).toBe(44_999);
@@ -27,7 +27,7 @@ describe("NodeSearch", () => {
     expect(delays(early, 11).at(-1)).toBe(15_000);
   });
 
-  it("begins anew when something has changed", () => {
+  it("starts again when something has changed", () => {
     const search = new NodeSearch(() => 0.5);
     delays(search, 14);
     search.begin();

@@ -1,12 +1,14 @@
-// When a listener with too few tunnels tries to find another node: a few times soon, since a balancer in front of the
-// cluster may choose the same node again, then now and then, since there may be no other.
+// When a listener with too few tunnels tries to find another node: several times soon, since a load balancer in front of the
+// cluster may choose the same node again; later only occasionally, since there may be no other.
 
 /** Upper bound of the first delay; doubled for each further try. */
 const TRY_BASE_MS = 100;
 const MAX_TRY_MS = 2_000;
-/** With three nodes behind a balancer that chooses at random, one listener in 59,000 fails all of them; they take 7 s. */
+/**
+ * With three nodes behind a balancer that chooses at random, all of these tries fail for one listener in 59,000; they take 7 s.
+ */
 const FIRST_TRIES = 10;
-/** Of a later look: with two nodes it finds the other one in 7 of 8 cases. */
+/** Tries in each later search: with two nodes, they find the other one in 7 of 8 cases. */
 const LATER_TRIES = 3;
 const FIRST_LOOK_MS = 30_000;
 const MAX_LOOK_MS = 300_000;
@@ -17,12 +19,12 @@ export class NodeSearch {
   #mostTries = FIRST_TRIES;
   #looks = 0;
 
-  /** `random` gives numbers in [0, 1). */
+  /** `random` returns numbers in [0, 1). */
   constructor(random: () => number) {
     this.#random = random;
   }
 
-  /** Something has changed, so that it is worth the while again. */
+  /** Starts again, because something has changed and a search is worthwhile. */
   begin(): void {
     this.#tries = 0;
     this.#mostTries = FIRST_TRIES;
@@ -41,7 +43,7 @@ export class NodeSearch {
     return Math.floor(aboutMs * (0.5 + this.#random()));
   }
 
-  /** The delay that was given last is a long one: there seems to be no other node now. */
+  /** Whether the last delay was a long one: there seems to be no other node now. */
   get rests(): boolean {
     return this.#looks > 0 && this.#tries === 1;
   }

@@ -5,18 +5,18 @@ import type { ServerOptions } from "./upstream-options.js";
 import { endpointSegment } from "./server-address.js";
 import { type Clock, HALF_CLOSE } from "@piko/tunnel";
 
-/** How an endpoint is dialled; `url` is that of the proxy port. */
+/** How to dial an endpoint; `url` is that of the proxy port. */
 export interface OpenEndpointOptions extends Omit<ServerOptions, "tenantId"> {
   readonly endpointId: string;
-  /** Default 60 s. */
+  /** Default 60,000. */
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly clock?: Clock | undefined;
 }
 
 /**
- * Opens a connection to a listener on an endpoint; `startWebSocket` makes it one. Rejects with a ClientError, of
- * status 502 if there is no listener.
+ * Opens a connection to a listener on an endpoint; pass the result to `startWebSocket`. Rejects with a ClientError, with status
+ * 502 if there is no listener.
  */
 export async function openEndpoint(options: OpenEndpointOptions): Promise<OpenedWebSocket> {
   const { endpointId, ...rest } = options;

@@ -16,18 +16,18 @@ import {
 import { explainConnectError } from "./wrong-port.js";
 
 /**
- * When TCP asks a silent server whether it is there, as servers ask us. A tunnel has pings of its own; what is dialled may
- * be silent for hours.
+ * Interval at which TCP keep-alive checks a silent server; servers check clients in the same way. A tunnel has its own pings; a
+ * dialled connection may be silent for hours.
  */
 const KEEP_ALIVE_MS = 60_000;
 
-/** A connected socket, whose handler is `reader`. */
+/** A connected socket with `reader` as its handler. */
 export interface OpenSocket {
   readonly socket: ByteSocket;
   readonly reader: ResponseReader;
 }
 
-/** What to connect to, and through what. */
+/** What to connect to, and through which proxy. */
 export interface OpenSocketOptions {
   readonly target: HostPort;
   readonly tls: TlsOptions | undefined;
@@ -46,7 +46,9 @@ export async function openSocket(options: OpenSocketOptions): Promise<OpenSocket
   return await connect(target, tls, tunnel.socket, onSocket);
 }
 
-/** The `tls` options are the server's; a proxy is verified like any web site, or by the same authorities. */
+/**
+ * The `tls` options are for the server; a proxy's certificate is verified like any web site's, or with the same authorities.
+ */
 function proxyTls(tls: TlsOptions | undefined): TlsOptions | undefined {
   const ca = caList(tls);
   return ca === undefined ? undefined : { ca: [...rootCertificates, ...ca] };
@@ -69,10 +71,10 @@ function connect(
   return new Promise((resolve, reject) => {
     const onClose = (error: Error | undefined): void => {
       const explained = explainConnectError(address, error);
-      // Node begins its own text with the same word.
+      // Node's own text begins with the same word.
       const detail = error === undefined ? "connection closed" : errorText(error).replace(/^connect /, "");
       const message = `connect ${hostPortText(address)}: ${explained ?? detail}`;
-      // A port that speaks no TLS won't begin to.
+      // A port that doesn't use TLS won't start to.
       const retryable = explained === undefined || !secure || isRefused(error);
       reject(new ClientError("PIKO_CLIENT_CONNECT", message, { cause: error, retryable }));
     };
@@ -120,7 +122,7 @@ export function tlsConnection({ host }: HostPort, tls: TlsOptions | undefined): 
   };
 }
 
-/** Asks a proxy for a connection to `target`. */
+/** Asks a proxy to connect to `target`. */
 async function requestTunnel(open: OpenSocket, target: HostPort, proxy: ProxyUrl): Promise<void> {
   const { socket, reader } = open;
   const authority = hostPortText(target);
@@ -139,7 +141,7 @@ async function requestTunnel(open: OpenSocket, target: HostPort, proxy: ProxyUrl
     throw new ClientError("PIKO_CLIENT_PROXY", message, { status: head.status, retryable });
   }
   if (reader.waitingBytes > 0) {
-    // Nobody who was connected through could have spoken: HTTP and TLS servers wait for the client.
+    // The server can't have sent anything yet: HTTP and TLS servers wait for the client.
     throw new ClientError("PIKO_CLIENT_PROXY", `${where}: sent bytes after its response`, {
       retryable: true,
     });
@@ -147,9 +149,9 @@ async function requestTunnel(open: OpenSocket, target: HostPort, proxy: ProxyUrl
 }
 
 /**
- * The TLS settings of now.
+ * Reads the current TLS settings.
  *
- * @throws ClientError for settings that can't work, before anything is opened; one that may pass when the function fails.
+ * @throws ClientError, before anything is opened: not retryable for invalid settings, retryable if the function fails.
  */
 export function readTls(source: TlsSource | undefined): TlsOptions | undefined {
   let tls: TlsOptions | undefined;

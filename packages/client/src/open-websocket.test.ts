@@ -24,7 +24,7 @@ async function httpProxy(tls?: { cert: string; key: string }): Promise<HttpProxy
   return proxy;
 }
 
-/** A TCP server that answers a request head with what `answer` makes of its key. */
+/** A TCP server that answers a request head with what `answer` returns for its key. */
 async function rawServer(answer: (key: string) => string, end = true): Promise<string> {
   const sockets = new Set<Socket>();
   const server: Server = createServer((socket) => {
@@ -80,7 +80,7 @@ describe("openWebSocket", () => {
     expect(request?.headers.has("origin")).toBe(false);
   });
 
-  it("leaves out what isn't set", async () => {
+  it("omits fields that aren't set", async () => {
     const server = await testServer();
     await opens({ url: server.url, path: PATH });
     const names = [...(server.requests[0]?.headers.keys() ?? [])];
@@ -89,7 +89,7 @@ describe("openWebSocket", () => {
     expect(names).not.toContain("x-piko-capabilities");
   });
 
-  it("hands on the bytes behind the 101, and the fields of the answer", async () => {
+  it("returns the bytes after the 101, and the fields of the response", async () => {
     const url = await rawServer(
       (key) => `HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n${upgrade(key)}tail`,
       false,
@@ -111,7 +111,7 @@ describe("openWebSocket", () => {
     [502, "bad gateway", true],
     [503, "later", true],
     [504, "late", true],
-  ])("rejects for status %i with the server's words", async (status, words, retryable) => {
+  ])("rejects for status %i with the server's text", async (status, words, retryable) => {
     const server = await testServer();
     server.answers.push(jsonError(status, words));
     await expect(openWebSocket({ url: server.url, path: PATH })).rejects.toMatchObject({
@@ -122,7 +122,7 @@ describe("openWebSocket", () => {
     });
   });
 
-  it("reads the words of a chunked refusal, and of one that ends with the connection", async () => {
+  it("reads the text of a chunked refusal, and of one that ends with the connection", async () => {
     const chunked =
       'HTTP/1.1 401 No\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{"error":\r\n6\r\n"why"}\r\n0\r\n\r\n';
     await expect(openWebSocket({ url: await rawServer(() => chunked), path: PATH })).rejects.toThrow(
@@ -147,7 +147,7 @@ describe("openWebSocket", () => {
       "extension",
       (key: string) => upgrade(key).replace("\r\n\r\n", "\r\nSec-WebSocket-Extensions: x\r\n\r\n"),
     ],
-  ])("refuses for good a 101 with %s", async (_, answer) => {
+  ])("rejects a 101 with %s as not retryable", async (_, answer) => {
     const url = await rawServer(answer);
     await expect(openWebSocket({ url, path: PATH })).rejects.toMatchObject({
       code: "PIKO_CLIENT_BAD_HANDSHAKE",
@@ -161,7 +161,7 @@ describe("openWebSocket", () => {
     ["a folded line", "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n"],
     ["a bare line feed", "HTTP/1.1 200 OK\nA: b\r\n\r\n"],
     ["an endless head", `HTTP/1.1 200 OK\r\n${"A: b\r\n".repeat(20_000)}`],
-  ])("reports %s as no http", async (_, answer) => {
+  ])("reports %s as not HTTP", async (_, answer) => {
     const url = await rawServer(() => answer, false);
     await expect(openWebSocket({ url, path: PATH })).rejects.toMatchObject({
       code: "PIKO_CLIENT_BAD_RESPONSE",
@@ -169,7 +169,7 @@ describe("openWebSocket", () => {
     });
   });
 
-  it("reports a server that isn't there, or hangs up, as retryable", async () => {
+  it("reports a server that can't be reached, or disconnects, as retryable", async () => {
     const server = await testServer();
     server.answers.push("drop");
     await expect(openWebSocket({ url: server.url, path: PATH })).rejects.toMatchObject({
@@ -185,7 +185,7 @@ describe("openWebSocket", () => {
     });
   });
 
-  it("says when the port speaks TLS, or doesn't, in one final word", async () => {
+  it("explains when the port uses TLS, or doesn't, and isn't retryable then", async () => {
     const plain = await rawServer(() => "HTTP/1.1 400 Bad Request\r\n\r\n");
     await expect(openWebSocket({ url: plain.replace("http:", "https:"), path: PATH })).rejects.toMatchObject({
       code: "PIKO_CLIENT_CONNECT",
@@ -208,7 +208,7 @@ describe("openWebSocket", () => {
     });
   });
 
-  it("says when it isn't the port that it should be", async () => {
+  it("explains when it is the wrong port", async () => {
     const server = await testServer();
     server.answers.push(jsonError(502, "no available upstreams"));
     await expect(openWebSocket({ url: server.url, path: "/piko/v1/upstream/e" })).rejects.toMatchObject({
@@ -217,7 +217,7 @@ describe("openWebSocket", () => {
     });
   });
 
-  it("gives up after its time limit, and on a signal", async () => {
+  it("fails after its timeout, and on a signal", async () => {
     const url = await rawServer(() => "", false);
     await expect(openWebSocket({ url, path: PATH, timeoutMs: 20 })).rejects.toMatchObject({
       code: "PIKO_CLIENT_TIMEOUT",
@@ -238,13 +238,13 @@ describe("openWebSocket", () => {
     { url: "http://localhost", token: "a\r\nb" },
     { url: "http://localhost", tls: { cert: "c" } },
     { url: "http://localhost", proxyUrl: "socks://p" },
-  ])("refuses options that can't work: %j", async (options) => {
+  ])("rejects invalid options: %j", async (options) => {
     const failed = openWebSocket({ path: PATH, ...options });
     await expect(failed).rejects.toMatchObject({ code: "PIKO_CLIENT_BAD_OPTION", retryable: false });
     await expect(failed).rejects.not.toThrow(/hunter2/);
   });
 
-  it("goes through a proxy, with its user name and password", async () => {
+  it("connects through a proxy, with its user name and password", async () => {
     const server = await testServer();
     const proxy = await httpProxy();
     await opens({ url: server.url, path: PATH, proxyUrl: proxy.url("us%40er:pa%3Ass@") });
@@ -280,7 +280,7 @@ describe("openWebSocket", () => {
     const secure = await httpProxy(identity);
     const proxied = { url: server.url, path: PATH, proxyUrl: secure.url() };
     await opens({ ...proxied, tls: { ca } });
-    // Not to verify the server is no permission to give a proxy's password to anybody.
+    // Not verifying the server doesn't permit sending the proxy's password to anyone.
     const unverified = openWebSocket({ ...proxied, tls: { rejectUnauthorized: false } });
     await expect(unverified).rejects.toMatchObject({ code: "PIKO_CLIENT_CONNECT" });
   });

@@ -1,5 +1,5 @@
-// The client's half of the WebSocket handshake: connects, requests the upgrade, checks the response, and returns the
-// socket with every byte that came after the 101. Upstream tunnels and dialled endpoints begin here.
+// The client's half of the WebSocket handshake: connects, requests the upgrade, checks the response, and returns the socket
+// with every byte that arrived after the 101. Used for upstream tunnels and dialled endpoints.
 
 import {
   acceptKey,
@@ -31,56 +31,57 @@ import {
 import { explainRefusal } from "./wrong-port.js";
 import { readToken, type Token } from "./token.js";
 
-/** How long a handshake may take, from the first SYN to the 101. */
+/** Timeout of a handshake, from the first SYN to the 101. */
 export const HANDSHAKE_TIMEOUT_MS = 60_000;
 
 /**
- * A balancer that chooses the node with the fewest connections would choose the same one for the next try: with this one closed,
- * it has no more than before. Longer than two tries take.
+ * How long a surplus connection is kept open. A balancer that chooses the node with the fewest connections would choose the
+ * same one for the next try if this connection were closed at once. Longer than two tries take.
  */
 const SURPLUS_HOLD_MS = 5_000;
-/** How long a refusal's text may take after its status. */
+/** Timeout for the text of a refusal, after its status. */
 const ERROR_BODY_TIMEOUT_MS = 1_000;
 
 const USER_AGENT = "piko-js/0.1.0";
 
 /** What to open, and how long to try. Names as in the SDK's options. */
 export interface OpenWebSocketOptions {
-  /** Base URL of the server's port, `http` or `https`; its path is kept, a trailing slash is not. */
+  /** Base URL of the server's port, `http` or `https`; its path is kept, without a trailing slash. */
   readonly url: string;
-  /** After the base URL's path; begins with a slash, and is escaped. */
+  /** Appended to the base URL's path; begins with a slash, and is escaped. */
   readonly path: string;
-  /** Sent as `Authorization: Bearer`. A function's time to give it is part of the handshake's. */
+  /** Sent as `Authorization: Bearer`. The time that a function takes to return it counts towards the handshake's timeout. */
   readonly token?: Token | undefined;
   /** Sent as `x-piko-tenant-id`. */
   readonly tenantId?: string | undefined;
   /** Sent as `x-piko-capabilities`. */
   readonly capabilities?: string | undefined;
-  /** Sent as `x-piko-instance`: which listener the tunnel is of. */
+  /** Sent as `x-piko-instance`: the listener to which the tunnel belongs. */
   readonly instance?: string | undefined;
-  /** Sent as `x-piko-instance-repeat`: the tunnel takes the place of another one of the listener. */
+  /** Sent as `x-piko-instance-repeat`: the tunnel replaces another one of the listener. */
   readonly repeat?: boolean | undefined;
   readonly tls?: TlsSource | undefined;
-  /** HTTP proxy to go through by CONNECT, `http` or `https`; a user name and password in it are sent to it. */
+  /** HTTP proxy to use with CONNECT, `http` or `https`; a user name and password in it are sent to it. */
   readonly proxyUrl?: string | undefined;
   /** Default {@link HANDSHAKE_TIMEOUT_MS}. */
   readonly timeoutMs?: number | undefined;
-  /** Gives up; the promise rejects with the signal's reason. */
+  /** Aborts the handshake; the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * With it, `signal` gives up only until the request has left. From then on the server may take the connection as open and use
-   * it at once, so its answer is awaited until this signal cuts the connection; what it has opened is given all the same.
+   * If set, `signal` aborts only until the request was sent. From then on the server may consider the connection open and use
+   * it at once. So its response is awaited until this signal cuts the connection, and a connection that the server opened is
+   * returned all the same.
    */
   readonly cut?: AbortSignal | undefined;
   readonly clock?: Clock | undefined;
 }
 
-/** A socket whose handshake is done. It is paused, so that nothing is lost before it has an owner. */
+/** A socket after its handshake. It is paused, so that nothing is lost before it has an owner. */
 export interface OpenedWebSocket {
   readonly socket: ByteSocket;
-  /** What came after the 101. */
+  /** The bytes that arrived after the 101. */
   readonly rest: Buffer;
-  /** Of the 101, by lower-case name. */
+  /** Header fields of the 101, by lower-case name. */
   readonly headers: ReadonlyMap<string, string>;
 }
 
@@ -131,7 +132,7 @@ export async function openWebSocket(options: OpenWebSocketOptions): Promise<Open
   }
 }
 
-/** Keeps a connection open for a moment that has come to a node where the listener has a tunnel, and reads no more of it. */
+/** Keeps a connection open for a while, without reading, if it leads to a node to which the listener already has a tunnel. */
 function hold(socket: ByteSocket, signal: AbortSignal, clock: Clock): void {
   socket.pause();
   const end = (): void => {
@@ -144,11 +145,11 @@ function hold(socket: ByteSocket, signal: AbortSignal, clock: Clock): void {
 }
 
 /**
- * Makes a connection of an opened socket, and lets it read. The bytes after the 101 reach the handler after this has
- * returned.
+ * Creates a WebSocket connection on an opened socket, and starts reading. The handler gets the bytes after the 101 once this
+ * has returned.
  */
 export function startWebSocket(opened: OpenedWebSocket, handler: WebSocketHandler): WebSocketConnection {
-  // A Go server ends by closing TCP; one of ours says so before, and is gone if it doesn't.
+  // A Go server ends a connection by closing TCP. Our nodes send a Close frame before; without one the node is lost.
   const eofIsEnd = !hasCapability(opened.headers.get(CAPABILITIES_FIELD), HALF_CLOSE);
   const connection = new WebSocketConnection(opened.socket, "client", handler, systemClock, eofIsEnd);
   process.nextTick(() => {
@@ -187,7 +188,7 @@ function requestText(options: OpenWebSocketOptions, token: string, base: BaseUrl
   if (options.instance) headers.push(["x-piko-instance", options.instance]);
   if (options.repeat) headers.push(["x-piko-instance-repeat", "true"]);
   for (const [name, value] of headers) {
-    // The value stays out of the message: it may be the token.
+    // The value is left out of the message: it may be the token.
     if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) throw badOption(`characters not allowed in header ${name}`);
   }
   return upgradeRequest({ host: base.authority, path: base.path + options.path, key, headers });
@@ -207,7 +208,7 @@ function checkUpgrade({ headers }: ResponseHead, key: string): void {
   if (wrong !== undefined) throw new ClientError("PIKO_CLIENT_BAD_HANDSHAKE", `101: ${wrong}`);
 }
 
-/** The error for an answer that isn't a 101, with the server's own words if it sent any. */
+/** The error for a response that isn't a 101, with the server's text if it sent any. */
 export async function refusal(
   head: ResponseHead,
   reader: ResponseReader,
@@ -217,7 +218,7 @@ export async function refusal(
   let text = head.reason;
   const type = head.headers.get("content-type")?.toLowerCase() ?? "";
   const json = type.startsWith("application/json");
-  // Go says in plain text that its port speaks TLS.
+  // Go reports in plain text that its port uses TLS.
   if (json || (status === 400 && type.startsWith("text/plain"))) {
     let enough: () => void = () => {};
     const late = new Promise<Buffer>((resolve) => {
@@ -233,7 +234,7 @@ export async function refusal(
   return new ClientError("PIKO_CLIENT_REFUSED", why === undefined ? message : `${url}: ${why} (${message})`, {
     status,
     nodeId: status === 409 ? head.headers.get("x-piko-node-id") : undefined,
-    // Another port won't become the right one.
+    // A wrong port won't become the right one.
     retryable: why === undefined && isRetryableStatus(status),
   });
 }
@@ -248,7 +249,7 @@ function errorOf(body: Buffer): string | undefined {
   }
 }
 
-/** The first line of a text that holds nothing but what can be seen. */
+/** The first line of a text, if it has only printable characters. */
 function firstLine(body: Buffer): string | undefined {
   return /^[\x20-\x7e]{1,200}(?=\r?\n|$)/.exec(body.toString("latin1"))?.[0];
 }

@@ -1,6 +1,5 @@
-// Checks whether a port is a proxy port before anything connects through it: sends the request for a connection to an
-// endpoint, but without its upgrade, so that no service notices. A Go node connects to the service anyway, and
-// disconnects.
+// Checks whether a port is a proxy port before anything connects through it: sends the request for a connection to an endpoint,
+// but without its upgrade, so that no service notices. A Go node connects to the service anyway, and disconnects.
 
 import { systemClock } from "@piko/tunnel";
 import type { OpenEndpointOptions } from "./open-endpoint.js";
@@ -9,12 +8,12 @@ import { refusal } from "./open-websocket.js";
 import { endpointSegment, parseBaseUrl, parseProxyUrl } from "./server-address.js";
 import { readToken } from "./token.js";
 
-/** What proxy ports answer to it when all is well: ours, and Go's. */
+/** The statuses with which proxy ports answer this request if all is well: our nodes' and Go's. */
 const ASKS_FOR_UPGRADE: ReadonlySet<number> = new Set([426, 400]);
 
 /**
- * Resolves when the port would take connections for the endpoint. Rejects with the ClientError that those would get: no
- * server, another port, an invalid token, no listener.
+ * Resolves if the port would accept connections for the endpoint. Otherwise rejects with the ClientError that such a connection
+ * would get: no server, wrong port, invalid token, no listener.
  */
 export async function probeEndpoint(options: OpenEndpointOptions): Promise<void> {
   const { clock = systemClock, endpointId, signal, timeoutMs = 5_000 } = options;

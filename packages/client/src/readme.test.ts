@@ -1,4 +1,4 @@
-// Runs the README's examples as they stand, against a test server in place of localhost's.
+// Runs the README's examples unchanged, except that they connect to a test server instead of localhost.
 
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -16,7 +16,7 @@ const README = readFileSync(new URL("../README.md", import.meta.url), "utf8");
 const EXAMPLES = [...README.matchAll(/```js\n([^]*?)```/g)].map((match) => match[1] ?? "");
 const MODULES: Readonly<Record<string, object>> = { "@piko/client": client, "node:http": http };
 
-/** What an example printed, what it wrote to stdout, and the listener that it leaves open. */
+/** What an example printed, what it wrote to stdout, and the listener that it left open. */
 interface Run {
   readonly url: string;
   readonly printed: string[];
@@ -50,7 +50,7 @@ class Capture extends Writable {
   }
 }
 
-/** What a client gets from the endpoint. */
+/** The endpoint's response to a request. */
 async function ask(url: string, path: string, body?: string): Promise<string> {
   const agent = new client.EndpointAgent("my-endpoint", { url });
   const request = http.request({ agent, host: "x", path, method: body === undefined ? "GET" : "POST" });

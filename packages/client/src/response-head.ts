@@ -1,9 +1,9 @@
-// Heads of HTTP/1.1 responses, as the handshake needs them: strict, and small enough to live in one buffer.
+// Parses heads of HTTP/1.1 responses, as the handshake needs them: strictly, and small enough for one buffer.
 
 import { ClientError } from "./errors.js";
 import { isTlsAlert } from "./wrong-port.js";
 
-/** Maximum size of a head that is read. */
+/** Maximum size of a head, in bytes. */
 export const MAX_HEAD_BYTES: number = 64 * 1024;
 
 /** A response's status and header fields. */
@@ -14,7 +14,7 @@ export interface ResponseHead {
   readonly headers: ReadonlyMap<string, string>;
 }
 
-/** A head, and how many of the buffer's bytes it took. */
+/** A head, and the number of bytes that it takes in the buffer. */
 export interface ReadHead {
   readonly head: ResponseHead;
   readonly bytes: number;
@@ -22,7 +22,7 @@ export interface ReadHead {
 
 /** The head at the start of `buffer`, or undefined while it is incomplete. Throws PIKO_CLIENT_BAD_RESPONSE. */
 export function findResponseHead(buffer: Buffer): ReadHead | undefined {
-  // A wrong port is recognised by its first bytes, not only when its peer gives up.
+  // A wrong port is recognized by its first bytes, rather than only when the peer disconnects.
   const start = Math.min(buffer.length, HTTP_VERSION.length);
   if (buffer.toString("latin1", 0, start) !== HTTP_VERSION.slice(0, start)) {
     const tls = isTlsAlert(buffer);
@@ -52,7 +52,7 @@ export function findResponseHead(buffer: Buffer): ReadHead | undefined {
   return { head, bytes: end + 4 };
 }
 
-/** Whether a comma-separated field holds a token, in any case. */
+/** Whether a comma-separated field contains a token, in any case. */
 export function hasToken(value: string | undefined, token: string): boolean {
   return value?.split(",").some((part) => part.trim().toLowerCase() === token) ?? false;
 }

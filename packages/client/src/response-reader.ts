@@ -1,26 +1,26 @@
-// Reads the responses of a handshake from a socket, which is then passed on with every byte that came after them.
+// Reads the responses of a handshake from a socket, which is then passed on with every byte that arrived after them.
 
 import type { ByteSocket, SocketHandler } from "@piko/tunnel";
 import { ClientError, errorText } from "./errors.js";
 import { findResponseHead, hasToken, MAX_HEAD_BYTES, type ResponseHead } from "./response-head.js";
 
-/** Maximum number of bytes of a refusal's body that are looked at. */
+/** Maximum bytes of a refusal's body that are read. */
 export const MAX_ERROR_BODY_BYTES = 1024;
 
-/** Nothing more is read once this much waits: a head and what may come in the same read. */
+/** Reading pauses when this much is buffered: a head and what may arrive in the same read. */
 const MAX_WAITING_BYTES = MAX_HEAD_BYTES + 64 * 1024;
 
-/** The handler of a socket until its handshake is done. */
+/** The handler of a socket until its handshake is complete. */
 export class ResponseReader implements SocketHandler {
   socket: ByteSocket | undefined;
-  /** Over TLS. */
+  /** Whether the connection uses TLS. */
   secure = false;
   #buffer: Buffer = Buffer.alloc(0);
   #ended = false;
   #error: Error | undefined;
   #wake: (() => void) | undefined;
 
-  /** The next head, interim (1xx) ones included. */
+  /** The next head, including those of interim (1xx) responses. */
   async readHead(): Promise<ResponseHead> {
     for (;;) {
       const found = findResponseHead(this.#buffer);
@@ -33,7 +33,7 @@ export class ResponseReader implements SocketHandler {
     }
   }
 
-  /** The first bytes of a refusal's body, as far as they come before the response or the connection ends. */
+  /** The first bytes of a refusal's body that arrive before the response or the connection ends. */
   async readErrorBody(head: ResponseHead): Promise<Buffer> {
     const chunked = hasToken(head.headers.get("transfer-encoding"), "chunked");
     const length = Number(head.headers.get("content-length") ?? Number.NaN);
@@ -47,13 +47,13 @@ export class ResponseReader implements SocketHandler {
     }
   }
 
-  /** Stops reading and returns what came after the last head. The socket's handler is the caller's to replace. */
+  /** Stops reading and returns what arrived after the last head. The caller has to replace the socket's handler. */
   release(): Buffer {
     this.socket?.pause();
     return this.#buffer;
   }
 
-  /** Bytes after the last head. */
+  /** Number of bytes after the last head. */
   get waitingBytes(): number {
     return this.#buffer.length;
   }
@@ -95,7 +95,7 @@ export class ResponseReader implements SocketHandler {
   }
 }
 
-/** The data of the chunks that are there. Lenient: it ends at the first thing that isn't one. */
+/** Joins the data of the chunks received so far. Lenient: it stops at anything that isn't a chunk. */
 function joinChunks(buffer: Buffer): { bytes: Buffer; complete: boolean } {
   const pieces: Buffer[] = [];
   let at = 0;

@@ -11,7 +11,7 @@ import { serve } from "./serve.js";
 
 afterEach(tearDown);
 
-/** What the client of an endpoint asks, and what comes back. */
+/** Sends requests to an endpoint and reads the responses. */
 class Client {
   readonly agent: EndpointAgent;
 
@@ -24,7 +24,7 @@ class Client {
     const request = httpRequest({ agent: this.agent, host: "service.test", path, ...options });
     request.end(body);
     const [response] = (await once(request, "response")) as [IncomingMessage];
-    // Later errors are the response's.
+    // Later errors are reported by the response.
     request.on("error", () => {});
     return response;
   }
@@ -63,7 +63,7 @@ describe("serve with a request listener", () => {
     expect(sockets.size).toBe(3);
   });
 
-  it("streams bodies both ways", async () => {
+  it("streams bodies in both directions", async () => {
     const { url } = await piko();
     const listener = await serve("e", (request, response) => request.pipe(response), { url });
     defer(() => listener.close({ graceMs: 0 }));
@@ -74,7 +74,7 @@ describe("serve with a request listener", () => {
 });
 
 describe("serve with a server", () => {
-  it("gives it everything, upgrades included", async () => {
+  it("passes everything to it, including upgrades", async () => {
     const { url } = await piko();
     const server = createServer((request, response) => response.end(request.url));
     server.on("upgrade", (_request, socket, head) => {
@@ -92,7 +92,7 @@ describe("serve with a server", () => {
 });
 
 describe("serve with a fetch handler", () => {
-  it("passes the request on as it came", async () => {
+  it("passes on the request unchanged", async () => {
     const client = await fetchClient(async (request) => {
       const { method, url, headers } = request;
       return Response.json({ method, url, many: headers.get("x-many"), body: await request.text() });
@@ -108,7 +108,7 @@ describe("serve with a fetch handler", () => {
     });
   });
 
-  it("passes the response on: status, cookies, no body", async () => {
+  it("passes on the response: status, cookies, no body", async () => {
     const client = await fetchClient(() => {
       const headers = new Headers([
         ["set-cookie", "a=1"],
@@ -125,7 +125,7 @@ describe("serve with a fetch handler", () => {
     expect(await text(response)).toBe("");
   });
 
-  it("passes on a Response of Node's behind a class that has taken its name", async () => {
+  it("passes on a Response of Node's although another class has taken its name", async () => {
     const NodesResponse = globalThis.Response;
     defer(() => {
       globalThis.Response = NodesResponse;
@@ -135,7 +135,7 @@ describe("serve with a fetch handler", () => {
     expect(await text(await client.ask("/"))).toBe("hello");
   });
 
-  it("answers 400 to a host that no URL can hold, and sees the path of the request line anyway", async () => {
+  it("answers 400 for a host that no URL can contain, and otherwise uses the path of the request line", async () => {
     const { url } = await piko();
     const listener = await serve("e", { fetch: (request) => new Response(request.url) }, { url });
     defer(() => listener.close({ graceMs: 0 }));
@@ -148,7 +148,7 @@ describe("serve with a fetch handler", () => {
     expect(await answer("Host: h/x\r\n")).toMatch(/^HTTP\/1\.1 400 /);
   });
 
-  it("sends no body to HEAD, and lets go of it", async () => {
+  it("sends no body for HEAD, and releases it", async () => {
     let cancelled = false;
     const client = await fetchClient(
       () =>
@@ -164,7 +164,7 @@ describe("serve with a fetch handler", () => {
     expect(cancelled).toBe(true);
   });
 
-  it("sends events as they come, with the head before the first", async () => {
+  it("sends events as they are written, with the head before the first", async () => {
     let feed: ReadableStreamDefaultController<Uint8Array> | undefined;
     const body = new ReadableStream<Uint8Array>({
       start(controller) {
@@ -183,7 +183,7 @@ describe("serve with a fetch handler", () => {
     await once(response, "end");
   });
 
-  it("tells the handler when the client goes away", async () => {
+  it("notifies the handler when the client disconnects", async () => {
     let gone: (reason: unknown) => void = () => {};
     const aborted = new Promise((resolve) => {
       gone = resolve;
@@ -202,7 +202,7 @@ describe("serve with a fetch handler", () => {
     expect(errors).toEqual([]);
   });
 
-  it("answers 500 for a handler that throws or gives something else", async () => {
+  it("answers 500 for a handler that throws or returns something else", async () => {
     const client = await fetchClient((request) => {
       if (request.url.endsWith("/throws")) throw new Error("broken");
       return "text" as unknown as Response;
@@ -215,7 +215,7 @@ describe("serve with a fetch handler", () => {
     expect(errors.map(String)).toEqual(["Error: broken", "TypeError: fetch handler returned no Response"]);
   });
 
-  it("cuts a response whose body breaks off", async () => {
+  it("cuts a response whose body fails", async () => {
     let breakOff: (error: Error) => void = () => {};
     const body = new ReadableStream<Uint8Array>({
       start(controller) {
@@ -231,14 +231,14 @@ describe("serve with a fetch handler", () => {
     expect(errors.map(String)).toEqual(["Error: broke off"]);
   });
 
-  it("answers 501 for what Request has no room for", async () => {
+  it("answers 501 for methods that a Request can't have", async () => {
     const client = await fetchClient(() => new Response());
     expect((await client.ask("/", { method: "TRACE" })).statusCode).toBe(501);
   });
 });
 
 describe("EndpointAgent", () => {
-  it("reports that nobody listens as the request's error", async () => {
+  it("reports as the request's error that there is no listener", async () => {
     const { url } = await piko();
     const agent = new EndpointAgent("nobody", { url });
     const request = httpRequest({ agent, host: "x" }).end();
@@ -249,7 +249,7 @@ describe("EndpointAgent", () => {
 
 describe("serve", () => {
   it.each([{}, null, "app", { listen: () => {} }])(
-    "refuses %j with a sentence, before it connects",
+    "rejects %j with an explanation, before it connects",
     async (handler) => {
       await expect(
         serve("sdk", handler as unknown as FetchFunction, { url: "http://127.0.0.1:9" }),

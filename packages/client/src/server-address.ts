@@ -1,4 +1,4 @@
-// Where a server is: base URLs, proxy URLs and endpoint ids, checked and taken apart before anything is opened.
+// Where a server is: checks and parses base URLs, proxy URLs and endpoint ids before anything is opened.
 
 import { isIP } from "node:net";
 import { ClientError } from "./errors.js";
@@ -25,21 +25,21 @@ export interface HostPort {
   /** Without brackets. */
   readonly host: string;
   readonly port: number;
-  /** TLS. */
+  /** Whether to use TLS. */
   readonly secure: boolean;
 }
 
-/** A server's base URL, taken apart. */
+/** The parts of a server's base URL. */
 export interface BaseUrl extends HostPort {
-  /** For the `Host` field. */
+  /** Value of the `Host` field. */
   readonly authority: string;
-  /** Without a trailing slash; empty for none. */
+  /** Without a trailing slash; may be empty. */
   readonly path: string;
 }
 
 /** An HTTP proxy. */
 export interface ProxyUrl extends HostPort {
-  /** Value of `Proxy-Authorization`, when the URL has a user name. */
+  /** Value of `Proxy-Authorization`, if the URL has a user name. */
   readonly authorization: string | undefined;
 }
 
@@ -60,7 +60,7 @@ export function parseProxyUrl(text: string): ProxyUrl {
   return { ...hostPort(url), authorization: username === "" && password === "" ? undefined : basic };
 }
 
-/** An endpoint id as a path segment. Throws PIKO_CLIENT_BAD_OPTION for what no server would route. */
+/** Encodes an endpoint id as a path segment. Throws PIKO_CLIENT_BAD_OPTION for an id that no server would route. */
 export function endpointSegment(endpointId: string): string {
   if (typeof endpointId !== "string" || endpointId === "") throw badOption("endpoint id must not be empty");
   if (/[\s/\p{Cc}]/u.test(endpointId)) {
@@ -77,7 +77,7 @@ export function hostPortText({ host, port }: { host: string; port: number }): st
   return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** The error for an option that can't be used. */
+/** The error for an invalid option. */
 export function badOption(message: string): ClientError {
   return new ClientError("PIKO_CLIENT_BAD_OPTION", message);
 }
@@ -87,7 +87,7 @@ function parseHttpUrl(what: string, text: string): URL {
   try {
     url = new URL(text);
   } catch {
-    // The text may hold a password: say what is wrong without it.
+    // The text may contain a password, so the message doesn't quote it.
     throw badOption(`${what} is not an absolute url`);
   }
   if (url.protocol !== "http:" && url.protocol !== "https:") {

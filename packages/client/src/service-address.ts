@@ -12,21 +12,21 @@ export interface ServiceAddress {
   /** 0 for a Unix domain socket. */
   readonly port: number;
   readonly tls: ConnectionOptions | undefined;
-  /** Its own name in a `Host` field. */
+  /** The service's own address, for a `Host` field. */
   readonly authority: string;
 }
 
-/** When TCP asks a silent service whether it is there. */
+/** Interval at which TCP keep-alive checks a silent service, in milliseconds. */
 export const SERVICE_KEEP_ALIVE_MS = 30_000;
 
-/** Ports that a URL needn't say. */
+/** Ports that may be omitted in a URL. */
 const DEFAULT_PORTS: Readonly<Record<string, number>> = { "http:": 80, "https:": 443 };
 const SECURE: ReadonlySet<string> = new Set(["https:", "tls:"]);
 
-/** A Unix domain socket's path that is longer fits nowhere: `sun_path` of Linux with its zero. */
+/** Maximum path of a Unix domain socket: the size of `sun_path` on Linux, without the terminating zero. */
 const MAX_PATH_BYTES = 107;
 
-/** Parses what {@link forward} takes. Throws PIKO_CLIENT_BAD_OPTION. */
+/** Parses an address as {@link forward} accepts it. Throws PIKO_CLIENT_BAD_OPTION. */
 export function parseServiceAddress(address: number | string, tls: TlsOptions | undefined): ServiceAddress {
   const text = String(address);
   const service = parseUnix(text) ?? parseUrl(text, tls) ?? parseHostPort(text);
@@ -40,7 +40,7 @@ export function parseServiceAddress(address: number | string, tls: TlsOptions | 
   return service;
 }
 
-/** The `Host` that the service sees; undefined for the client's. Throws PIKO_CLIENT_BAD_OPTION. */
+/** The `Host` that the service gets; undefined for the client's. Throws PIKO_CLIENT_BAD_OPTION. */
 export function hostHeaderOf(text: string | undefined, { authority }: ServiceAddress): string | undefined {
   if (text === undefined) return undefined;
   if (text === "rewrite") return authority;

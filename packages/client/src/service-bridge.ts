@@ -1,4 +1,4 @@
-// Joins a connection of an endpoint to one to a service, for `forward`. Bytes pass in both directions. Each direction
+// Joins a connection of an endpoint to a connection to a service, for `forward`. Bytes pass in both directions. Each direction
 // ends separately, after the bytes sent before its end; a cut on one side cuts the other.
 
 import { ByteSocket, type SocketHandler } from "@piko/tunnel";
@@ -8,11 +8,11 @@ import { SERVICE_KEEP_ALIVE_MS, type ServiceAddress } from "./service-address.js
 
 export interface ServiceBridgeOptions {
   readonly service: ServiceAddress;
-  /** Milliseconds that connecting may take. */
+  /** Timeout for connecting, in milliseconds. */
   readonly timeoutMs: number;
-  /** The service can't be connected to. The connection of the endpoint is cut. */
+  /** Called when connecting to the service fails. The connection of the endpoint is cut. */
   readonly onFailed: (error: Error | undefined) => void;
-  /** Changes the head of the request that the connection brings; undefined passes all bytes on as they are. */
+  /** Changes the head of the request on the connection; undefined passes on all bytes unchanged. */
   readonly head: HostRewriter | undefined;
 }
 
@@ -22,10 +22,10 @@ export class ServiceBridge implements SocketHandler {
   #head: HostRewriter | undefined;
   readonly #onFailed: (error: Error | undefined) => void;
   #connected = false;
-  /** The service has ended its direction. */
+  /** Whether the service has ended its direction. */
   #ended = false;
 
-  /** Connects; `socket` is read from at once. */
+  /** Connects; starts reading from `socket` at once. */
   constructor(socket: EndpointSocket, { head, service, timeoutMs, onFailed }: ServiceBridgeOptions) {
     this.#socket = socket;
     this.#head = head;
@@ -57,9 +57,9 @@ export class ServiceBridge implements SocketHandler {
     const socket = this.#socket;
     if (socket.destroyed) return;
     if (!this.#connected) this.#onFailed(error);
-    // Only what has ended may look complete.
+    // Only a direction that ended normally may look complete.
     if (!this.#ended) socket.destroy(error);
-    // The service has closed both directions: what still comes for it has nowhere to go.
+    // The service has closed both directions: what still arrives for it is discarded.
     else if (socket.writableFinished) socket.destroy();
     else socket.once("finish", () => socket.destroy());
   }
@@ -77,7 +77,7 @@ export class ServiceBridge implements SocketHandler {
   }
 
   #onSocketEnd(): void {
-    // What came is no whole head: the service judges it.
+    // What arrived isn't a complete head: it is passed on for the service to judge.
     const rest = this.#head?.rest();
     this.#head = undefined;
     if (rest !== undefined && rest.length > 0) this.#toService(rest);
@@ -86,7 +86,7 @@ export class ServiceBridge implements SocketHandler {
 
   #onSocketClose(): void {
     if (!this.#socket.readableEnded || !this.#socket.writableFinished) this.#service.reset();
-    // A Go node's end ends both directions: the service gets what waits for it, then sees that nobody listens.
+    // A Go node's end closes both directions: the service gets the queued bytes, then sees the connection close.
     else this.#service.close();
   }
 }

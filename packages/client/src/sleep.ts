@@ -1,8 +1,8 @@
-// A wait on the given clock, which a signal ends early.
+// A wait on a given clock that a signal can end early.
 
 import type { Clock } from "@piko/tunnel";
 
-/** Resolves in `delayMs`, or as soon as the signal aborts: who waits looks at it then. */
+/** Resolves after `delayMs`, or as soon as the signal aborts; the caller checks which. */
 export function sleep(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const wake = (): void => {

@@ -2,7 +2,10 @@
 
 import type { Socket } from "node:net";
 
-/** Of the TCP connection between this program and the Piko server; the client's own are in what the server forwards. */
+/**
+ * Addresses of the TCP connection between this program and the Piko server. The client's address is in the forwarded header
+ * fields.
+ */
 export interface SocketAddresses {
   readonly remoteAddress: string | undefined;
   readonly remotePort: number | undefined;
@@ -12,7 +15,7 @@ export interface SocketAddresses {
   readonly localPort: number | undefined;
 }
 
-/** Those of now: a socket that is closed has none. */
+/** The current addresses of a socket; a closed socket has none. */
 export function addressesOf(socket: Socket): SocketAddresses {
   const { remoteAddress, remotePort, remoteFamily, localAddress, localPort } = socket;
   return { remoteAddress, remotePort, remoteFamily, localAddress, localPort };

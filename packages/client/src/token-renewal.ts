@@ -1,14 +1,14 @@
-// Looks for another token before the current tunnel's token expires, and whenever it hears that there may be one. An
-// upstream gets each of its tokens here.
+// Looks for a new token before the current tunnels' tokens expire, and whenever there may be one. An upstream gets all of its
+// tokens from here.
 
 import type { Clock, Timer } from "@piko/tunnel";
 import { errorText } from "./errors.js";
 import type { Logger } from "./logger.js";
 import { findTokenLife, readToken, type Token, type TokenLife } from "./token.js";
 
-/** Part of a token's life after which it is looked for another. */
+/** Fraction of a token's lifetime after which a new one is looked for. */
 const LOOK_AT = 0.8;
-/** Shortest time between two looks. */
+/** Minimum time between two checks. */
 const MIN_LOOK_MS = 1_000;
 /** Maximum time until the next check; a timer can't wait for years. */
 const MAX_LOOK_MS = 86_400_000;
@@ -16,22 +16,22 @@ const MAX_LOOK_MS = 86_400_000;
 export interface TokenRenewalOptions {
   readonly token: Token | undefined;
   readonly clock: Clock;
-  /** Milliseconds since 1970, in which tokens say when they end. */
+  /** Milliseconds since 1970, the time in which tokens state their expiry. */
   readonly wallNow: () => number;
   readonly logger: Logger;
-  /** Of the tunnels that are in place. */
+  /** Returns the tokens of the tunnels in use. */
   readonly inUse: () => readonly string[];
-  /** There is another token than one of those in use. */
+  /** Called when the token differs from one of those in use. */
   readonly onOther: (token: string) => void;
 }
 
 export class TokenRenewal {
   readonly #options: TokenRenewalOptions;
-  /** Of the latest attempt to connect. */
+  /** The token of the latest attempt to connect. */
   #read = "";
-  /** An attempt has succeeded. */
+  /** Whether an attempt has succeeded. */
   #used = false;
-  /** Found by a look since the latest attempt has asked for its token. */
+  /** A different token that was found since the latest attempt read its token. */
   #other: string | undefined;
   #timer: Timer | undefined;
   #stopped = false;
@@ -52,19 +52,19 @@ export class TokenRenewal {
     return this.#read;
   }
 
-  /** There is another token than the latest attempt had. */
+  /** Whether there is another token than that of the latest attempt. */
   get stale(): boolean {
     return this.#other !== undefined && this.#other !== this.#read;
   }
 
-  /** The latest attempt has succeeded. */
+  /** The latest attempt succeeded. */
   used(): void {
     this.#used = true;
     if (this.stale) void this.look();
     else this.#schedule();
   }
 
-  /** There may be another token. */
+  /** Checks whether there is a new token. */
   async look(): Promise<void> {
     const { logger, onOther, token } = this.#options;
     if (this.#stopped || !this.#used) return;
@@ -75,7 +75,7 @@ export class TokenRenewal {
       logger.warn("failed to look for another token", { error: errorText(error) });
     }
     if (this.#stopped) return;
-    // A source that has none at the moment is no reason to give up what works.
+    // If the source has no token at the moment, the current ones stay in use.
     if (found === "" || this.#isKnown(found)) {
       this.#schedule();
       return;
@@ -93,15 +93,15 @@ export class TokenRenewal {
     this.#clear();
     const { clock, token, wallNow } = this.#options;
     const life = this.#shortestLife();
-    // A string can't change.
+    // A constant string can't change.
     if (this.#stopped || life === undefined || typeof token === "string") return;
     const now = wallNow();
     const leftMs = life.endMs - now;
-    // It is over: the next connection asks for another anyway.
+    // The token has expired: the next connection reads a new one anyway.
     if (leftMs <= 0) return;
     const startMs = life.startMs ?? now;
     const untilMs = startMs + LOOK_AT * (life.endMs - startMs) - now;
-    // Where that is over already, or there was no other: at 80 % of the rest, again and again.
+    // If that time has passed already, or there was no new token: after 80 % of the remaining time, repeatedly.
     const waitMs = untilMs > 0 ? Math.min(untilMs, leftMs) : LOOK_AT * leftMs;
     this.#timer = clock.setTimeout(
       () => void this.look(),
@@ -109,13 +109,13 @@ export class TokenRenewal {
     );
   }
 
-  /** All tunnels have this token; where there are none, the latest attempt had it. */
+  /** Whether all tunnels have this token; if there are none, whether the latest attempt had it. */
   #isKnown(token: string): boolean {
     const inUse = this.#options.inUse();
     return inUse.length === 0 ? token === this.#read : inUse.every((used) => used === token);
   }
 
-  /** Of the token in use that ends first. */
+  /** The lifetime of the token in use that expires first. */
   #shortestLife(): TokenLife | undefined {
     let shortest: TokenLife | undefined;
     for (const used of this.#options.inUse()) {

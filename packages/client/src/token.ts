@@ -8,7 +8,7 @@ import { ClientError, errorText } from "./errors.js";
  */
 export type Token = string | (() => string | undefined | Promise<string | undefined>);
 
-/** The token to send; empty for none. Rejects with PIKO_CLIENT_TOKEN, which may pass, when the function fails. */
+/** The token to send; empty for none. If the function fails, rejects with PIKO_CLIENT_TOKEN, which is retryable. */
 export async function readToken(token: Token | undefined): Promise<string> {
   if (typeof token !== "function") return token ?? "";
   let given: unknown;
@@ -26,13 +26,13 @@ export async function readToken(token: Token | undefined): Promise<string> {
   throw new ClientError("PIKO_CLIENT_BAD_OPTION", `token: the function returned ${typeof given}, not text`);
 }
 
-/** When a token begins and ends, in milliseconds since 1970, as it says itself: unverified. */
+/** When a token becomes valid and expires according to its own claims, in milliseconds since 1970. Not verified. */
 export interface TokenLife {
   readonly startMs: number | undefined;
   readonly endMs: number;
 }
 
-/** The life of a JWT; undefined for one without an end, and for what is no JWT. */
+/** The lifetime of a JWT; undefined for one that never expires, and for anything that isn't a JWT. */
 export function findTokenLife(token: string): TokenLife | undefined {
   const [, payload = "", signature] = token.split(".", 3);
   if (signature === undefined) return undefined;

@@ -1,12 +1,15 @@
-// Attempts at a tunnel that are no longer wanted.
+// Attempts to open a tunnel that are no longer wanted.
 
 import { afterEach, describe, expect, it } from "vitest";
 import { closeStages, isRefused, UpstreamStage } from "../test/upstream-stage.js";
 
 afterEach(closeStages);
 
-describe("an upstream that is closed while an attempt is under way", () => {
-  /** Ends it by `end` when the server has opened the tunnel and used it, which the upstream doesn't know yet. */
+describe("an upstream that is closed while an attempt is in progress", () => {
+  /**
+   * Calls `end` when the server has opened the tunnel and used it, which the upstream doesn't know yet. Returns whether it was
+   * refused.
+   */
   async function endInHandshake(stage: UpstreamStage, end: () => void): Promise<boolean> {
     return await new Promise((resolve) => {
       stage.server.onTunnel = (tunnel) => {
@@ -16,7 +19,7 @@ describe("an upstream that is closed while an attempt is under way", () => {
     });
   }
 
-  it.each(["close", "the signal"])("refuses what has come by then: the first one, by %s", async (how) => {
+  it.each(["close", "the signal"])("refuses streams that arrived meanwhile: by %s", async (how) => {
     const stage = await UpstreamStage.start();
     const stop = new AbortController();
     const refused = endInHandshake(stage, () => {
@@ -33,7 +36,7 @@ describe("an upstream that is closed while an attempt is under way", () => {
     expect(stage.events).toEqual([]);
   });
 
-  it("refuses what has come by then: one that takes another's place", async () => {
+  it("refuses streams that arrived meanwhile on a replacement", async () => {
     const stage = await UpstreamStage.connected();
     (await stage.tunnel(1)).socket.reset();
     const refused = endInHandshake(stage, () => void stage.upstream.close({ graceMs: 10_000 }));
@@ -47,7 +50,7 @@ describe("an upstream that is closed while an attempt is under way", () => {
     ["at once", 0, 0],
     ["when the grace is over", 1_000, 1_000],
     ["after five seconds", 60_000, 5_000],
-  ])("cuts one that isn't answered %s", async (_when, graceMs, afterMs) => {
+  ])("cuts one that gets no response %s", async (_when, graceMs, afterMs) => {
     const stage = await UpstreamStage.start();
     stage.server.answers.push(new Promise(() => {}));
     const started = stage.upstream.start();
@@ -67,7 +70,7 @@ describe("an upstream that is closed while an attempt is under way", () => {
     stage.clock.assertIdle();
   });
 
-  it("cuts one whose request hasn't left", async () => {
+  it("cuts one whose request wasn't sent yet", async () => {
     let give: (token: string) => void = () => {};
     const token = (): Promise<string> => new Promise((resolve) => (give = resolve));
     const stage = await UpstreamStage.start({ token });

@@ -1,24 +1,24 @@
-// The attempts of an upstream to open a tunnel. A server uses a tunnel from its 101 on, before the listener has read that. So an
-// attempt whose request has left isn't cut when the listener is closed, which would take requests with it: its answer is awaited
-// for a moment, and a tunnel that the server has opened runs dry.
+// The attempts of an upstream to open a tunnel. A server uses a tunnel from its 101 on, before the listener has read that. So
+// when the listener is closed, an attempt whose request was sent isn't cut, because requests could be lost with it. Instead its
+// response is awaited for a while, and a tunnel that the server has opened is drained.
 
 import { setMaxListeners } from "node:events";
 import type { Clock, Timer } from "@piko/tunnel";
 import { type OpenedWebSocket, openWebSocket, type OpenWebSocketOptions } from "./open-websocket.js";
 import type { UpstreamTunnel } from "./upstream-tunnel.js";
 
-/** How long the answer to an attempt is awaited by a listener that is closed, if its grace isn't over before. */
+/** How long a listener that is closed awaits the response to an attempt, unless its grace period ends before. */
 export const LAST_ANSWER_MS = 5_000;
 
-/** What differs from one attempt to the next. */
+/** The options that differ between attempts. */
 type AttemptOptions = Omit<OpenWebSocketOptions, "signal" | "cut" | "clock">;
 
 export interface TunnelOpeningsOptions {
-  /** No tunnel is wanted any more. */
+  /** Aborted when no tunnel is wanted any more. */
   readonly stopped: AbortSignal;
   readonly clock: Clock;
   readonly create: (opened: OpenedWebSocket) => UpstreamTunnel;
-  /** An attempt is over, or a late tunnel is closed. */
+  /** Called when an attempt has ended, or a late tunnel is closed. */
   readonly onOver: () => void;
 }
 
@@ -28,21 +28,21 @@ export class TunnelOpenings {
   #cutTimer: Timer | undefined;
   #deadlineMs = Number.POSITIVE_INFINITY;
   #underWay = 0;
-  /** Opened by the server when they were no longer wanted. */
+  /** Tunnels that the server opened when they were no longer wanted. */
   readonly #late = new Set<UpstreamTunnel>();
 
   constructor(options: TunnelOpeningsOptions) {
     this.#options = options;
-    // Each attempt that is held listens to it for a moment: more than Node.js takes for a leak.
+    // Each pending attempt adds a listener temporarily, which may be more than Node.js takes for a leak.
     setMaxListeners(0, options.stopped, this.#cut.signal);
   }
 
-  /** No attempt is under way, and no late tunnel open. */
+  /** Whether no attempt is in progress and no late tunnel is open. */
   get over(): boolean {
     return this.#underWay === 0 && this.#late.size === 0;
   }
 
-  /** Opens a tunnel. Rejects as `openWebSocket` does, with the reason of `stopped` as soon as that comes. */
+  /** Opens a tunnel. Rejects as `openWebSocket` does, or with the reason of `stopped` as soon as that is aborted. */
   async open(options: AttemptOptions): Promise<UpstreamTunnel> {
     const { stopped } = this.#options;
     let onStop: () => void = () => {};
@@ -57,7 +57,7 @@ export class TunnelOpenings {
     }
   }
 
-  /** After `stopped`: nothing of it is left at `deadlineMs` on the clock. */
+  /** To be called after `stopped`: ends all attempts and late tunnels by `deadlineMs` on the clock. */
   closeBy(deadlineMs: number): void {
     this.#deadlineMs = deadlineMs;
     for (const tunnel of this.#late) tunnel.runDry(deadlineMs);
@@ -70,15 +70,15 @@ export class TunnelOpenings {
     else this.#cutTimer = clock.setTimeout(cut, leftMs);
   }
 
-  /** Lets a tunnel run dry that was opened after `stopped`. */
+  /** Drains a tunnel that was opened after `stopped`. */
   takeLate(tunnel: UpstreamTunnel): void {
     this.#late.add(tunnel);
-    // Before it runs: what the server has sent into it is refused, and goes elsewhere.
+    // Before `run`, so that streams that the server has already opened are refused and go elsewhere.
     tunnel.runDry(this.#deadlineMs);
     tunnel.run();
   }
 
-  /** A tunnel is closed; false if it isn't a late one. */
+  /** To be called when a tunnel is closed; false if it isn't a late one. */
   forget(tunnel: UpstreamTunnel): boolean {
     if (!this.#late.delete(tunnel)) return false;
     this.#options.onOver();

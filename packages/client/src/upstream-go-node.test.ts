@@ -1,16 +1,16 @@
-// How a tunnel to a Go node runs dry: the node isn't told, because it takes GoAway badly.
+// How a tunnel to a Go node is drained: the node isn't notified, because it handles GoAway badly.
 
 import { afterEach, describe, expect, it } from "vitest";
 import { closeStages, exchange, UpstreamStage } from "../test/upstream-stage.js";
 
 afterEach(closeStages);
 
-/** What a Go node tells of itself in its 101. */
+/** The fields with which a Go node identifies itself in its 101: none. */
 const NOTHING = "";
 const besideGoNode = (): Promise<UpstreamStage> => UpstreamStage.connected({}, NOTHING);
 
-describe("Upstream beside a Go node", () => {
-  it("closes at once, without a GoAway, when it has no stream", async () => {
+describe("Upstream with a Go node", () => {
+  it("closes at once, without a GoAway, if it has no stream", async () => {
     const stage = await besideGoNode();
     const tunnel = await stage.tunnel(1);
     await stage.upstream.close({ graceMs: 10_000 });
@@ -20,7 +20,7 @@ describe("Upstream beside a Go node", () => {
     stage.clock.assertIdle();
   });
 
-  it("serves what comes while others are under way, and closes in a moment without any", async () => {
+  it("serves streams that arrive while others are in progress, and closes soon after the last one", async () => {
     const stage = await besideGoNode();
     const tunnel = await stage.tunnel(1);
     const first = exchange(tunnel, "first");
@@ -43,7 +43,7 @@ describe("Upstream beside a Go node", () => {
     stage.clock.assertIdle();
   });
 
-  it("refuses streams in the last second of the grace, and cuts those that are left", async () => {
+  it("refuses streams in the last second of the grace period, and cuts those that are left", async () => {
     const stage = await besideGoNode();
     const tunnel = await stage.tunnel(1);
     const long = exchange(tunnel, "long");
@@ -63,10 +63,10 @@ describe("Upstream beside a Go node", () => {
     stage.clock.assertIdle();
   });
 
-  it("waits for a node that is slow to read the last answers", async () => {
+  it("waits for a node that reads the last answers slowly", async () => {
     const stage = await besideGoNode();
     const tunnel = await stage.tunnel(1);
-    // 16 MiB of windows: more than a kernel takes for a connection that isn't read.
+    // 16 MiB of windows: more than a kernel buffers for a connection that isn't read.
     await Promise.all(Array.from({ length: 64 }, () => exchange(tunnel, "hello").answer));
     tunnel.socket.pause();
     const bytes = Buffer.alloc(200_000);

@@ -1,4 +1,5 @@
-// A listener with tunnels to several nodes, behind a balancer that the test plays: it chooses the node of each attempt.
+// A listener with tunnels to several nodes, behind a load balancer that the test simulates: it chooses the node of each
+// attempt.
 
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { jsonError, type TestTunnel } from "../test/test-server.js";
@@ -8,7 +9,7 @@ import type { UpstreamOptions } from "./upstream-options.js";
 
 afterEach(closeStages);
 
-/** With a tunnel to each of these nodes. */
+/** Starts an upstream with a tunnel to each of these nodes. */
 async function at(nodes: string[], options: Partial<UpstreamOptions> = {}): Promise<UpstreamStage> {
   const stage = await UpstreamStage.start({ tunnels: 2, ...options });
   const [first = "", ...others] = nodes;
@@ -27,20 +28,20 @@ function repeats(stage: UpstreamStage): boolean[] {
   return stage.server.requests.map(({ headers }) => headers.get("x-piko-instance-repeat") === "true");
 }
 
-/** The tunnel that a node has. */
+/** The tunnel to a node. */
 function tunnelAt(stage: UpstreamStage, nodeId: string): TestTunnel {
   const found = stage.server.tunnels.findLast((each) => each.nodeId === nodeId && !each.closed);
   if (found === undefined) throw new Error(`no tunnel at ${nodeId}`);
   return found;
 }
 
-/** Nothing was announced since the last attempt. */
+/** Checks that no search for another node was logged since the last attempt. */
 function looksNoMore(stage: UpstreamStage): void {
   expect(stage.logged).not.toContain("debug: looking for another node");
 }
 
 describe("Upstream with several tunnels", () => {
-  it("opens them to distinct nodes, under one name that is its own", async () => {
+  it("opens them to distinct nodes, all under its own instance name", async () => {
     const stage = await at(["a", "b", "c"], { tunnels: 3 });
     expect(repeats(stage)).toEqual([false, false, false]);
     const names = stage.server.requests.map(({ headers }) => headers.get("x-piko-instance"));
@@ -56,7 +57,7 @@ describe("Upstream with several tunnels", () => {
     }
   });
 
-  it("tries a few times for another node than the one it has, then slowly", async () => {
+  it("tries a few times to find another node than the one it has, then rarely", async () => {
     const stage = await at(["a"]);
     const delays: number[] = [];
     for (let tries = 1; tries <= 10; tries++) {
@@ -74,7 +75,7 @@ describe("Upstream with several tunnels", () => {
     expect(new Set(stage.logged)).toEqual(new Set(["info: connected to server"]));
   });
 
-  it("keeps what has come to the same node for a moment, so that a balancer which counts connections chooses another one", async () => {
+  it("keeps a connection to the same node open for a while, so that a balancer that counts connections chooses another node", async () => {
     const stage = await at(["a"]);
     for (let tries = 1; tries <= 3; tries++) await stage.attempt("a");
     expect(stage.lookMs).toBe(200);
@@ -85,23 +86,23 @@ describe("Upstream with several tunnels", () => {
     await vi.waitFor(() => expect(stage.server.connectionCount).toBe(0));
   });
 
-  it("looks again when its node has heard of another one", async () => {
+  it("looks again when its node announces a new node", async () => {
     const stage = await at(["a"]);
     for (let tries = 1; tries <= 10; tries++) await stage.attempt("a");
     await stage.logs("debug: looking");
     expect(stage.lookMs).toBe(30_000);
     tunnelAt(stage, "a").session.tellOfNode();
     await stage.attempt("b");
-    // Somewhere in five seconds, so that not all listeners come at once.
+    // At a random time within five seconds, so that not all listeners try at once.
     expect(stage.lookMs).toBe(2_500);
     await stage.event("changed 2 of 2");
-    // Who lacks none has no use for it.
+    // A listener that lacks no tunnel ignores the news.
     tunnelAt(stage, "a").session.tellOfNode();
     expect(await exchange(tunnelAt(stage, "a"), "on").answer).toBe("on");
     looksNoMore(stage);
   });
 
-  it("serves on over the others when one is lost, and looks for another at once", async () => {
+  it("continues to serve on the others when one is lost, and looks for another at once", async () => {
     const stage = await at(["a", "b"]);
     tunnelAt(stage, "a").socket.reset();
     expect(await stage.event("changed")).toEqual(["changed 1 of 2 tunnels, node b"]);
@@ -117,9 +118,9 @@ describe("Upstream with several tunnels", () => {
     expect(repeats(stage)).toEqual([false, false, false, false]);
   });
 
-  it("takes the place of a tunnel that only its node still has", async () => {
+  it("replaces a tunnel that only its node still has", async () => {
     const stage = await at(["a", "b"]);
-    // The node hears nothing of the end: its half stays open.
+    // The node doesn't notice the end: its half stays open.
     const lost = tunnelAt(stage, "a");
     lost.socket.pause();
     lost.socket.socket.write(Buffer.from("810161", "hex"));
@@ -132,7 +133,7 @@ describe("Upstream with several tunnels", () => {
     lost.socket.resume();
   });
 
-  it("says so at once where it has no other tunnel", async () => {
+  it("announces the replacement at once if it has no other tunnel", async () => {
     const stage = await at(["a", "b"]);
     for (const node of ["a", "b"]) tunnelAt(stage, node).socket.reset();
     await stage.event("disconnected");
@@ -141,7 +142,7 @@ describe("Upstream with several tunnels", () => {
     expect(repeats(stage).slice(2)).toEqual([true]);
   });
 
-  it("moves one tunnel at a time when its node drains, to a node that it has none to", async () => {
+  it("moves one tunnel at a time when its node drains, to a node without one", async () => {
     const stage = await at(["a", "b"]);
     const first = tunnelAt(stage, "a");
     const { answer, stream } = exchange(first, "under way");
@@ -165,7 +166,7 @@ describe("Upstream with several tunnels", () => {
     expect(repeats(stage)).toEqual([false, false, false, false, false]);
   });
 
-  it("keeps a tunnel whose node drains while there is no other, and looks again when that has closed it", async () => {
+  it("keeps a tunnel whose node drains while there is no other node, and looks again when the node has closed it", async () => {
     const stage = await at(["a", "b"]);
     tunnelAt(stage, "a").session.goAway();
     await stage.logs("info: server is draining; moving to another node");
@@ -177,7 +178,7 @@ describe("Upstream with several tunnels", () => {
     await stage.event("changed 2 of 2");
   });
 
-  it("opens each anew when its token has changed, one after the other", async () => {
+  it("opens each again when its token has changed, one after the other", async () => {
     let token = "one";
     const stage = await at(["a", "b"], { token: () => token });
     const olds = stage.server.tunnels.slice();
@@ -197,7 +198,7 @@ describe("Upstream with several tunnels", () => {
     looksNoMore(stage);
   });
 
-  it("gives an old token's tunnel up when the balancer never leads to its node", async () => {
+  it("gives up a tunnel with an old token if the balancer never leads to its node", async () => {
     let token = "one";
     const stage = await at(["a", "b"], { token: () => token });
     const old = tunnelAt(stage, "b");
@@ -212,14 +213,14 @@ describe("Upstream with several tunnels", () => {
     expect(stage.upstream.tunnels.nodeIds).toEqual(["a"]);
   });
 
-  it("isn't sent round by a token that is another one each time", async () => {
+  it("isn't sent in circles by a token that is different each time", async () => {
     let count = 0;
     const stage = await at(["a", "b"], { token: () => `${++count}` });
     looksNoMore(stage);
     expect(stage.server.requests).toHaveLength(2);
   });
 
-  it("keeps what it has while another attempt fails, and tells that to the log alone", async () => {
+  it("keeps its tunnels while another attempt fails, and only logs that", async () => {
     const stage = await at(["a"]);
     stage.server.answers.push(jsonError(503, "busy"), jsonError(401, "invalid token"), "drop");
     for (let tries = 0; tries < 3; tries++) {
@@ -232,21 +233,21 @@ describe("Upstream with several tunnels", () => {
   });
 
   describe("beside Go nodes", () => {
-    it("is content with one tunnel to one", async () => {
+    it("needs only one tunnel to such a node", async () => {
       const stage = await UpstreamStage.start({ tunnels: 2 }, "");
       await stage.upstream.start();
       looksNoMore(stage);
       expect(stage.upstream.tunnels).toEqual({ open: 1, wanted: 2, nodeIds: [undefined] });
     });
 
-    it("closes a further one by a FIN alone, and serves what has come meanwhile", async () => {
+    it("closes a surplus one with only a FIN, and serves streams that arrive until then", async () => {
       let token = "one";
       const stage = await at(["a"], { token: () => token });
       stage.server.becomeGoNode();
       await stage.attempt();
       await stage.event("changed 2 of 2");
       looksNoMore(stage);
-      // Of two tunnels with an old token, the one to the node of ours can't be told from the other by a Go node.
+      // With two outdated tunnels, a surplus tunnel of a Go node can't replace the one to our node.
       token = "two";
       stage.upstream.renewToken();
       await stage.event("connected undefined true");
@@ -262,14 +263,14 @@ describe("Upstream with several tunnels", () => {
     });
   });
 
-  it("ends all of them when it is closed, and looks for no more", async () => {
+  it("ends all of them when it is closed, and stops looking", async () => {
     const stage = await at(["a", "b"], { tunnels: 3 });
     await stage.upstream.close();
     await stage.server.until(() => stage.server.tunnels.every(({ closed }) => closed));
     stage.clock.assertIdle();
   });
 
-  it.each([0, 9, 1.5, Number.NaN])("refuses %d tunnels", (tunnels) => {
+  it.each([0, 9, 1.5, Number.NaN])("rejects %d tunnels", (tunnels) => {
     const handler = { onStream: () => undefined };
     const upstream = (): Upstream =>
       new Upstream({ url: "http://localhost", endpointId: "e", tunnels, handler });

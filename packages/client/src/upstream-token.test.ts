@@ -4,13 +4,13 @@ import { closeStages, exchange, UpstreamStage } from "../test/upstream-stage.js"
 
 afterEach(closeStages);
 
-/** A token that ends `endS` seconds after 1970, as only its reader sees it. */
+/** A token that expires `endS` seconds after 1970 according to its unverified claims. */
 function token(endS: number, name = "t", startS?: number): string {
   const claims = Buffer.from(JSON.stringify({ sub: name, exp: endS, iat: startS })).toString("base64url");
   return `e30.${claims}.sig`;
 }
 
-/** An upstream with a token that can be changed, on the stage's clock. */
+/** An upstream whose token can be changed, on the stage's clock. */
 async function stageWith(
   first: string,
 ): Promise<{ stage: UpstreamStage; give: (next: string | Error) => void }> {
@@ -30,13 +30,13 @@ function tokens(stage: UpstreamStage): (string | undefined)[] {
   return stage.server.requests.map(({ headers }) => headers.get("authorization")?.replace("Bearer ", ""));
 }
 
-/** Until the reads of tokens that are under way are over. */
+/** Waits for pending reads of tokens. */
 async function settled(): Promise<void> {
   for (let i = 0; i < 20; i++) await Promise.resolve();
 }
 
 describe("an upstream's token", () => {
-  it("is asked for anew by each connection", async () => {
+  it("is read again for each connection", async () => {
     const { stage, give } = await stageWith("one");
     await stage.upstream.start();
     give("two");
@@ -46,7 +46,7 @@ describe("an upstream's token", () => {
     expect(tokens(stage)).toEqual(["one", "two"]);
   });
 
-  it("that has changed opens another tunnel first, and lets the old one run dry", async () => {
+  it("that has changed opens another tunnel first, and drains the old one", async () => {
     const { stage, give } = await stageWith("one");
     await stage.upstream.start();
     const first = await stage.tunnel(1);
@@ -66,12 +66,12 @@ describe("an upstream's token", () => {
     expect(stage.events).toEqual(["stream"]);
   });
 
-  it("that is the same opens none", async () => {
+  it("that hasn't changed opens no tunnel", async () => {
     const { stage, give } = await stageWith("one");
     await stage.upstream.start();
     stage.upstream.renewToken();
     await settled();
-    // Nor does a source that has none at the moment.
+    // Nor does a source that has no token at the moment.
     give("");
     stage.upstream.renewToken();
     await settled();
@@ -82,7 +82,7 @@ describe("an upstream's token", () => {
     expect(stage.logged).toContain("warn: failed to look for another token");
   });
 
-  it("is looked for at 80 % of its life, and again while there is no other", async () => {
+  it("is looked for at 80 % of its lifetime, and repeatedly while there is no other", async () => {
     const first = token(100);
     const { stage, give } = await stageWith(first);
     await stage.upstream.start();
@@ -94,7 +94,7 @@ describe("an upstream's token", () => {
     stage.clock.advance(1_000);
     await settled();
     give(token(200));
-    // 80 % of what was left.
+    // 80 % of the remaining time.
     stage.clock.advance(15_999);
     await settled();
     expect(tokens(stage)).toHaveLength(1);
@@ -103,7 +103,7 @@ describe("an upstream's token", () => {
     expect(tokens(stage)).toEqual([first, token(200)]);
   });
 
-  it("counts its life from its beginning", async () => {
+  it("has its lifetime counted from when it became valid", async () => {
     const { stage, give } = await stageWith(token(200, "t", 0));
     stage.clock.advance(150_000);
     await stage.upstream.start();
@@ -112,7 +112,7 @@ describe("an upstream's token", () => {
     await stage.tunnel(2);
   });
 
-  it("that is refused leaves the present tunnel in its place", async () => {
+  it("that is refused leaves the current tunnel in place", async () => {
     const { stage, give } = await stageWith("one");
     await stage.upstream.start();
     const first = await stage.tunnel(1);
@@ -121,14 +121,14 @@ describe("an upstream's token", () => {
     stage.upstream.renewToken();
     await stage.event("reconnecting");
     expect(await exchange(first, "still").answer).toBe("still");
-    // The next change is taken at once, whatever the delay was.
+    // The next change takes effect at once, whatever the delay was.
     give("good");
     stage.upstream.renewToken();
     await stage.tunnel(2);
     expect(tokens(stage)).toEqual(["one", "bad", "good"]);
   });
 
-  it("that came before its key is tried again when the server ends the tunnel of the old one", async () => {
+  it("that arrived before its key is retried when the server ends the tunnel of the old one", async () => {
     const { stage, give } = await stageWith("one");
     await stage.upstream.start();
     const first = await stage.tunnel(1);
@@ -138,14 +138,14 @@ describe("an upstream's token", () => {
     stage.upstream.renewToken();
     expect(await stage.event("reconnecting")).toContain("reconnecting 7500 1");
     first.session.goAway();
-    // Not after what was left of the long wait.
+    // Not after the rest of the long delay.
     await stage.event("reconnecting 50 1");
     stage.clock.advance(50);
     await stage.tunnel(2);
     expect(tokens(stage)).toEqual(["one", "two", "two"]);
   });
 
-  it("that is refused while the server ends the tunnel of the old one is tried again soon", async () => {
+  it("that is refused while the server ends the tunnel of the old one is retried soon", async () => {
     const { stage, give } = await stageWith("one");
     await stage.upstream.start();
     const first = await stage.tunnel(1);
@@ -161,7 +161,7 @@ describe("an upstream's token", () => {
     expect(tokens(stage)).toEqual(["one", "two", "two"]);
   });
 
-  it("that changes while an attempt is under way is tried next, without a delay", async () => {
+  it("that changes during an attempt is tried next, without a delay", async () => {
     const { stage, give } = await stageWith("one");
     await stage.upstream.start();
     (await stage.tunnel(1)).socket.reset();
@@ -177,7 +177,7 @@ describe("an upstream's token", () => {
     expect(tokens(stage)).toEqual(["one", "one", "two"]);
   });
 
-  it("that can't be had is tried again", async () => {
+  it("that can't be read is retried", async () => {
     const { stage, give } = await stageWith("one");
     give(new Error("no such file"));
     const started = stage.upstream.start();
@@ -188,7 +188,7 @@ describe("an upstream's token", () => {
     expect(stage.logged).toEqual(["warn: failed to connect to server", "info: connected to server"]);
   });
 
-  it("that is no text is refused for good", async () => {
+  it("that isn't a string is rejected permanently", async () => {
     const stage = await UpstreamStage.start({ token: () => 1 as never });
     await expect(stage.upstream.start()).rejects.toMatchObject({ code: "PIKO_CLIENT_BAD_OPTION" });
   });

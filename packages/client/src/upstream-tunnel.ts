@@ -16,34 +16,37 @@ import { type AnnouncedAddress, readAnnouncedAddress } from "./announced-address
 import type { OpenedWebSocket } from "./open-websocket.js";
 import { addressesOf, type SocketAddresses } from "./socket-addresses.js";
 
-/** If a Go node's tunnel is never idle, its new streams are refused for this long before the deadline, so that those in progress can end. */
+/**
+ * If a Go node's tunnel is never idle, new streams are refused for this long before the deadline, so that those in progress can
+ * end.
+ */
 const REFUSE_MS = 1_000;
 
 /** The events that the upstream receives. */
 export interface UpstreamTunnelOwner {
   onStream(stream: YamuxStream, tunnel: UpstreamTunnel): StreamHandler | undefined;
-  /** The node wants to be rid of this tunnel: it shuts down or sheds load. */
+  /** The node asks to close this tunnel: it shuts down or sheds load. */
   onGoAway(tunnel: UpstreamTunnel): void;
-  /** The node has heard of another one. */
+  /** The node has learned of a new node. */
   onNode(): void;
   onClose(tunnel: UpstreamTunnel, error: TunnelError | undefined): void;
 }
 
-/** A tunnel that is open or was. Streams come to its owner; it ends once. */
+/** A tunnel that is open or was. Passes its streams to its owner; ends once. */
 export class UpstreamTunnel implements TunnelSessionHandler {
   /** The node at the other end; undefined for a Go node. */
   readonly nodeId: string | undefined;
-  /** A node of ours, whose streams have half-closes. */
+  /** Whether the node is one of ours, whose streams have half-closes. */
   readonly capable: boolean;
   /** Where clients reach the endpoint. */
   readonly announced: AnnouncedAddress;
   readonly openedAtMs: number;
   readonly addresses: SocketAddresses;
-  /** What it was opened with. */
+  /** The token with which it was opened. */
   readonly token: string;
-  /** The node said GoAway. */
+  /** Whether the node sent GoAway. */
   leaving = false;
-  /** There is another token by now: a new tunnel is to take its place. */
+  /** Whether the token has changed since: a new tunnel is to replace this one. */
   stale = false;
   closed = false;
   readonly #session: TunnelSession;
@@ -51,14 +54,17 @@ export class UpstreamTunnel implements TunnelSessionHandler {
   readonly #owner: UpstreamTunnelOwner;
   readonly #clock: Clock;
   #timer: Timer | undefined;
-  /** Once it runs dry: until when, at the latest. */
+  /** Latest time at which it closes; set once it is being drained. */
   #dryBy: number | undefined;
-  /** Nothing comes any more that the node opened before it knew that the tunnel runs dry. A Go node is never told. */
+  /**
+   * Whether no more streams can arrive that the node opened before it knew that the tunnel drains. Always true for a Go node,
+   * which is never notified.
+   */
   #nodeKnows: boolean;
   #refusing = false;
   #looking = false;
   #closing = false;
-  /** Closes without a Close frame. */
+  /** Whether to close without a Close frame. */
   #silent = false;
 
   constructor(opened: OpenedWebSocket, token: string, owner: UpstreamTunnelOwner, clock: Clock) {
@@ -75,48 +81,49 @@ export class UpstreamTunnel implements TunnelSessionHandler {
     this.#session = new TunnelSession(opened.socket, "client", this, clock, { peerHalfCloses: this.capable });
   }
 
-  /** Streams that are open. */
+  /** Number of open streams. */
   get streamCount(): number {
     return this.#session.yamux.streamCount;
   }
 
-  /** Milliseconds to the node and back when that was last timed; undefined before. */
+  /** Last measured round-trip time to the node in milliseconds; undefined before. */
   get roundTripMs(): number | undefined {
     return this.#session.yamux.roundTrip.ms;
   }
 
-  /** Times the way to the node and back. */
+  /** Measures the round-trip time to the node. */
   timeRoundTrip(): void {
     const { yamux } = this.#session;
     if (!yamux.ended) yamux.roundTrip.time();
   }
 
-  /** Nothing speaks against it. */
+  /** Whether it doesn't have to be replaced. */
   get stays(): boolean {
     return !this.leaving && !this.stale && !this.closed;
   }
 
-  /** Lets the node's bytes in; the owner knows the tunnel by now. */
+  /** Starts reading; the owner has to know the tunnel by now. */
   run(): void {
     const { socket, rest } = this.#opened;
     if (rest.length > 0) this.#session.receive(rest, 0, rest.length);
     socket.resume();
   }
 
-  /** Another tunnel has taken its place: runs dry after `delayMs`, when all nodes know. */
+  /** Another tunnel has replaced it: drains it after `delayMs`, when all nodes know the other one. */
   giveWay(delayMs: number): void {
     if (this.closed || this.#dryBy !== undefined) return;
     this.#timer = this.#clock.setTimeout(() => this.runDry(Number.POSITIVE_INFINITY), delayMs);
   }
 
   /**
-   * Closes in a moment without streams, or at `deadlineMs` on the clock; the earliest deadline of several calls counts.
+   * Drains the tunnel: closes it as soon as it has no streams, or at `deadlineMs` on the clock; of several calls, the earliest
+   * deadline applies.
    *
-   * A node of ours is told (GoAway) and opens no more streams; the tunnel stays until it has read that, for what it opened
-   * before is refused then and can go elsewhere, where the end of the tunnel would leave it in doubt. A Go node isn't told: it would fail the next request all the
-   * same, and count the tunnel out twice, then and at its end, by which the endpoint's other tunnels vanish from its
-   * cluster. What it opens is served until there is a moment without any; in the last second before the deadline it is
-   * refused.
+   * A node of ours is notified (GoAway) and opens no more streams. The tunnel stays open until the node has read that: streams
+   * opened before are refused, so that they can go elsewhere; if the tunnel ended instead, their outcome would be uncertain. A
+   * Go node isn't notified: it would fail the next request all the same, and count the tunnel out twice, on the GoAway and at
+   * the end, by which the endpoint's other tunnels disappear from its cluster. Its streams are served until there are none for
+   * a moment; in the last second before the deadline they are refused.
    */
   runDry(deadlineMs: number): void {
     if (this.closed || this.#closing) return;
@@ -134,8 +141,8 @@ export class UpstreamTunnel implements TunnelSessionHandler {
   }
 
   /**
-   * It is one too many, since its node has another of this listener: closes in a moment without streams. A Go node, which
-   * counts a tunnel out by whatever it hears of it first, hears a FIN and nothing else.
+   * Closes a surplus tunnel, whose node has another one of this listener, as soon as it has no streams. A Go node counts a
+   * tunnel out on the first sign of its end and again on the next, so it gets only a FIN.
    */
   dismiss(): void {
     this.#silent = !this.capable;
@@ -155,13 +162,14 @@ export class UpstreamTunnel implements TunnelSessionHandler {
     this.onIdle();
   }
 
-  /** Looks again when what has arrived meanwhile is read: the node may have opened another stream. */
+  /** Checks again after pending reads: the node may have opened another stream. */
   onIdle(): void {
     if (this.#dryBy === undefined || this.#looking || !this.#nodeKnows) return;
     this.#looking = true;
     const look = (): void => {
       this.#looking = false;
-      // What a stream has sent before its end may still wait for the peer; its end is reported when they have been sent.
+      // Bytes that a stream sent before its end may still be queued. Closing waits for them: this is called again when they
+      // were sent.
       if (this.streamCount === 0 && !this.#opened.socket.out.congested) this.#close();
     };
     // oxlint-disable-next-line no-restricted-globals -- the first ends the present turn, the second comes after the next round of reads

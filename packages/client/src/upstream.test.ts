@@ -6,7 +6,7 @@ import { Upstream } from "./upstream.js";
 
 afterEach(closeStages);
 
-/** Every way of part A.5 in which a server ends a tunnel. */
+/** All ways in which a server ends a tunnel. */
 const LOSSES: [name: string, lose: (tunnel: TestTunnel) => void][] = [
   ["FIN without a close", ({ socket }) => socket.close()],
   ["FIN within a frame", ({ socket }) => raw(socket, "827e")],
@@ -29,7 +29,7 @@ const LOSSES: [name: string, lose: (tunnel: TestTunnel) => void][] = [
   ["a yamux type above 3", ({ socket }) => raw(socket, "820c000400000000000000000000", false)],
 ];
 
-/** Writes bytes past the framing, and FIN if `end`. */
+/** Writes bytes outside the framing, then FIN if `end`. */
 function raw(socket: TestTunnel["socket"], hex: string, end = true): void {
   socket.socket.write(Buffer.from(hex, "hex"));
   if (end) socket.socket.end();
@@ -49,7 +49,7 @@ describe("Upstream", () => {
     expect(stage.upstream.streamCount).toBe(1);
   });
 
-  it("serves a stream that was opened in the segment of the 101", async () => {
+  it("serves a stream that was opened in the same segment as the 101", async () => {
     const stage = await UpstreamStage.start();
     const answers: Promise<string>[] = [];
     stage.server.onTunnel = (tunnel) => answers.push(exchange(tunnel, "early").answer);
@@ -75,7 +75,7 @@ describe("Upstream", () => {
     await stage.event("connected");
   });
 
-  it("waits longer each time for a server that accepts and drops", async () => {
+  it("waits longer each time for a server that accepts and disconnects", async () => {
     const stage = await UpstreamStage.start();
     stage.server.onTunnel = ({ socket }) => {
       socket.out.flush();
@@ -90,7 +90,7 @@ describe("Upstream", () => {
     expect(announced).toEqual([50, 100, 200, 400, 800].map((delay, i) => `reconnecting ${delay} ${i + 1}`));
   });
 
-  it("forgets earlier failures once a tunnel has lived", async () => {
+  it("forgets earlier failures after a stable tunnel", async () => {
     const stage = await UpstreamStage.start();
     stage.server.answers.push("drop", "drop");
     const started = stage.upstream.start();
@@ -103,7 +103,7 @@ describe("Upstream", () => {
     expect((await stage.event("reconnecting")).at(-1)).toBe("reconnecting 50 1");
   });
 
-  it("retries for ever on reconnect, at the cap when it is refused for good", async () => {
+  it("retries indefinitely after a loss, with the maximum delay if it is refused permanently", async () => {
     const stage = await UpstreamStage.connected();
     stage.server.answers.push(
       jsonError(503, "busy"),
@@ -128,7 +128,7 @@ describe("Upstream", () => {
     expect(stage.logged.filter((line) => line.startsWith("error"))).toHaveLength(2);
   });
 
-  it("finds a server again that was away", async () => {
+  it("reconnects to a server that was unavailable", async () => {
     const stage = await UpstreamStage.connected();
     const { port } = stage.server;
     stage.server.stopListening();
@@ -141,7 +141,7 @@ describe("Upstream", () => {
   });
 
   describe("at the start", () => {
-    it("retries what may pass", async () => {
+    it("retries temporary failures", async () => {
       const stage = await UpstreamStage.start();
       stage.server.answers.push("drop", jsonError(503, "busy"));
       const started = stage.upstream.start();
@@ -152,7 +152,7 @@ describe("Upstream", () => {
       expect(stage.logged.filter((line) => line.startsWith("warn"))).toHaveLength(2);
     });
 
-    it("rejects what will not pass", async () => {
+    it("rejects permanent failures", async () => {
       const stage = await UpstreamStage.start();
       stage.server.answers.push(jsonError(401, "invalid token"));
       await expect(stage.upstream.start()).rejects.toMatchObject({
@@ -163,7 +163,7 @@ describe("Upstream", () => {
       stage.clock.assertIdle();
     });
 
-    it("rejects when time is up, with the last reason", async () => {
+    it("rejects on timeout, with the last cause", async () => {
       const stage = await UpstreamStage.start({ connectTimeoutMs: 120 });
       stage.server.answers.push("drop", jsonError(503, "busy"));
       const started = stage.upstream.start();
@@ -197,7 +197,7 @@ describe("Upstream", () => {
       other.clock.assertIdle();
     });
 
-    it("checks its options at once", () => {
+    it("checks its options immediately", () => {
       const handler = { onStream: () => undefined };
       for (const endpointId of ["", "a/b", "a b", ".."]) {
         expect(() => new Upstream({ url: "http://localhost", endpointId, handler })).toThrow("endpoint id");
@@ -207,7 +207,7 @@ describe("Upstream", () => {
   });
 
   describe("when the node drains", () => {
-    it("opens a replacement first, and lets the old tunnel run dry", async () => {
+    it("opens a replacement first, and drains the old tunnel", async () => {
       const stage = await UpstreamStage.connected();
       const first = await stage.tunnel(1);
       const long = exchange(first, "long");
@@ -217,7 +217,7 @@ describe("Upstream", () => {
       await stage.retry();
       expect(await stage.event("connected")).toEqual(["connected node-2 true"]);
       expect(await exchange(await stage.tunnel(2), "new").answer).toBe("new");
-      // The old tunnel takes new streams until the nodes know of the other one; then it goes on with those that it has.
+      // The old tunnel accepts new streams until the nodes know the other one; then it only continues those that it has.
       const late = exchange(first, "late");
       expect(await late.answer).toBe("late");
       late.stream.end();
@@ -251,7 +251,7 @@ describe("Upstream", () => {
       expect((await stage.event("connected")).at(-1)).toBe("connected node-1 true");
     });
 
-    it("connects once when the node closes before there is a replacement", async () => {
+    it("connects once if the node closes before there is a replacement", async () => {
       const stage = await UpstreamStage.connected();
       const first = await stage.tunnel(1);
       first.session.goAway();
@@ -263,7 +263,7 @@ describe("Upstream", () => {
       expect(stage.server.tunnels).toHaveLength(2);
     });
 
-    it("does not rush from one draining node to the next", async () => {
+    it("doesn't rush from one draining node to the next", async () => {
       const stage = await UpstreamStage.start();
       stage.server.onTunnel = (tunnel) => tunnel.session.goAway();
       await stage.upstream.start();
@@ -277,7 +277,7 @@ describe("Upstream", () => {
   });
 
   describe("close", () => {
-    it("says GoAway, waits for streams under way, and closes in order", async () => {
+    it("sends GoAway, waits for streams in progress, and closes normally", async () => {
       const stage = await UpstreamStage.connected();
       const tunnel = await stage.tunnel(1);
       const exchanged = exchange(tunnel, "hello");
@@ -294,12 +294,12 @@ describe("Upstream", () => {
       expect(stage.server.requests).toHaveLength(1);
     });
 
-    it("refuses what the node has opened before it knew, and only then closes: it can go elsewhere", async () => {
+    it("refuses streams that the node opened before it knew, and only then closes, so that they can go elsewhere", async () => {
       const stage = await UpstreamStage.connected();
       const tunnel = await stage.tunnel(1);
       tunnel.socket.pause();
       const closed = stage.upstream.close({ graceMs: 10_000 });
-      // On a long way the GoAway takes its time, and the agent would have ended the tunnel by now.
+      // On a long path the GoAway takes time; without the wait, the agent would have closed the tunnel by now.
       for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => void setImmediate(resolve));
       const refused = isRefused(tunnel);
       tunnel.socket.resume();
@@ -309,7 +309,7 @@ describe("Upstream", () => {
       expect(tunnel.error).toBeUndefined();
     });
 
-    it("cuts streams when the grace is over, or a later call has less", async () => {
+    it("cuts streams when the grace period ends, or a later call shortens it", async () => {
       for (const hurry of [true, false]) {
         const stage = await UpstreamStage.connected();
         const tunnel = await stage.tunnel(1);

@@ -1,5 +1,5 @@
-// Listens on one endpoint: keeps tunnels to the server open, whatever ends them, each to another node if there are
-// enough. When a tunnel's node drains, opens one to another node. The agent and the SDK's listeners are built on it.
+// Listens on one endpoint: keeps tunnels to the server open, whatever ends them, each to another node if there are enough. When
+// a tunnel's node drains, opens one to another node. The agent and the SDK's listeners are built on it.
 
 import { randomBytes } from "node:crypto";
 import { type Clock, DRAIN, systemClock, type Timer } from "@piko/tunnel";
@@ -19,13 +19,13 @@ import { describeTunnels, type TunnelStatus } from "./tunnel-status.js";
 import { CONNECT_TIMEOUT_MS, tunnelCount, type UpstreamOptions } from "./upstream-options.js";
 import { UpstreamTunnel, type UpstreamTunnelOwner } from "./upstream-tunnel.js";
 
-/** How long the earlier tunnel still takes requests: the nodes of the cluster learn of the new one meanwhile. */
+/** How long the replaced tunnel still accepts requests: in this time the cluster's nodes learn of the new one. */
 const GIVE_WAY_MS = 1_000;
 
-/** Over how much time the listeners that lack a tunnel try when a node has joined: the balancer has to know it, too. */
+/** Period over which listeners that lack a tunnel spread their attempts when a node joins: the load balancer has to learn of it, too. */
 const NODE_NEWS_MS = 5_000;
 
-/** Keeps an endpoint listened on. `start` it once, then `close` it. */
+/** Keeps listening on an endpoint. Call `start` once, then `close`. */
 export class Upstream {
   readonly endpointId: string;
   readonly #options: UpstreamOptions;
@@ -36,25 +36,25 @@ export class Upstream {
   readonly #renewal: TokenRenewal;
   readonly #owner: UpstreamTunnelOwner;
   readonly #stopped = new AbortController();
-  /** By which nodes recognise this listener's tunnels. */
+  /** The name by which nodes recognize this listener's tunnels. */
   readonly #instance = randomBytes(16).toString("base64url");
-  /** All that are open, those that run dry too. */
+  /** All open tunnels, including those that are being drained. */
   readonly #tunnels = new Set<UpstreamTunnel>();
   readonly #openings: TunnelOpenings;
-  /** The tunnels in place. */
+  /** The tunnels in use. */
   readonly homes: Homes;
   readonly #search: NodeSearch;
   readonly #random: () => number;
   #started = false;
   #connecting = false;
   #retry: Timer | undefined;
-  /** What waits for its time is the way back to the server, which is told; otherwise one more tunnel. */
+  /** Whether the pending attempt reconnects to the server, which is reported; otherwise it opens one more tunnel. */
   #reconnects = false;
   /** The latest attempt was refused in a way that a retry doesn't change, so the next one waits long. */
   #refused = false;
-  /** A tunnel has ended, or has been asked to, since the latest attempt began. */
+  /** A tunnel has ended, or was asked to end, since the latest attempt began. */
   #lostSince = false;
-  /** A node has a tunnel of ours that isn't ours any more: the next one takes its place. */
+  /** A node still has a tunnel of ours that we no longer have: the next attempt replaces it. */
   #repeat = false;
   #closeDeadlineMs = Number.POSITIVE_INFINITY;
   #closed: Promise<void> | undefined;
@@ -99,27 +99,27 @@ export class Upstream {
     };
   }
 
-  /** A tunnel is open, so that requests can come. */
+  /** Whether a tunnel is open, so that requests can arrive. */
   get connected(): boolean {
     return this.#tunnels.size > 0;
   }
 
-  /** The node that the newest tunnel leads to; undefined when there is none or it is a Go node. */
+  /** The node of the newest tunnel; undefined if there is none or it is a Go node. */
   get nodeId(): string | undefined {
     return this.homes.newest?.nodeId;
   }
 
-  /** What there is of the tunnels that are wanted. */
+  /** The number of open and wanted tunnels, and their nodes. */
   get tunnels(): TunnelStatus {
     return this.homes.status;
   }
 
-  /** Where clients reach the endpoint, as the newest tunnel's server has said; undefined when there is no tunnel. */
+  /** Where clients reach the endpoint, as announced by the newest tunnel's server; undefined if there is no tunnel. */
   get announced(): AnnouncedAddress | undefined {
     return this.homes.newest?.announced;
   }
 
-  /** Streams that are open, over all tunnels. */
+  /** Number of open streams, over all tunnels. */
   get streamCount(): number {
     let count = 0;
     for (const tunnel of this.#tunnels) count += tunnel.streamCount;
@@ -127,9 +127,9 @@ export class Upstream {
   }
 
   /**
-   * Opens the first tunnel, with as many attempts as `connectTimeoutMs` allows; from then on lost tunnels are replaced
-   * forever. Rejects with a ClientError when the server refuses for good or time is up, or with the signal's reason;
-   * nothing keeps running then. To be called once.
+   * Opens the first tunnel, with as many attempts as `connectTimeoutMs` allows; from then on lost tunnels are replaced indefinitely.
+   * Rejects with a ClientError if the server refuses permanently or on timeout, or with the signal's reason; then nothing keeps running.
+   * To be called once.
    */
   async start(signal?: AbortSignal): Promise<void> {
     if (this.#started) throw new Error("upstream started twice");
@@ -167,21 +167,21 @@ export class Upstream {
     }
   }
 
-  /** The same without an end: what fails, and what is refused, is retried forever. Instead of `start`, once. */
+  /** The same without a timeout: failures and refusals are retried indefinitely. To be called once, instead of `start`. */
   open(): void {
     if (this.#started) throw new Error("upstream started twice");
     this.#started = true;
     this.#connect();
   }
 
-  /** The token's source may give another one: looks, and if it does, opens the next tunnel and lets this one run dry. */
+  /** Checks whether the token has changed; if so, opens new tunnels with it and drains the old ones. */
   renewToken(): void {
     void this.#renewal.look();
   }
 
   /**
-   * Takes no new streams, gives those in progress `graceMs` (default 0) to end, and closes. Resolves when every tunnel is
-   * closed. Idempotent; a later call with less grace shortens the wait.
+   * Accepts no new streams, gives those in progress `graceMs` (default 0) to end, and closes. Resolves when every tunnel is closed.
+   * Idempotent; a later call with a shorter grace period shortens the wait.
    */
   close(options: { graceMs?: number } = {}): Promise<void> {
     const deadline = this.#clock.now() + (options.graceMs ?? 0);
@@ -204,7 +204,7 @@ export class Upstream {
     this.#replace(tunnel);
   }
 
-  /** There is another node than before: where one is missing it is looked for, by all listeners in their time. */
+  /** There is a new node. If a tunnel is missing, looks for it after a random delay, so that listeners don't try all at once. */
   #onNode(): void {
     if (!this.#search.rests) return;
     this.#search.begin();
@@ -214,14 +214,14 @@ export class Upstream {
   #onOtherToken(token: string): void {
     this.homes.onToken(token);
     this.#search.begin();
-    // An attempt in progress, which may have the old one still, is looked at when it is over.
+    // An attempt in progress, which may still use the old token, is checked when it has ended.
     if (this.#stopped.signal.aborted || this.#connecting) return;
     this.#logger.info("token has changed; opening another tunnel", { "endpoint-id": this.endpointId });
     this.#clearRetry();
     this.#connect();
   }
 
-  /** Nothing of it is left once it is closed. */
+  /** Completes `close` once nothing is left. */
   #settle(): void {
     if (this.#tunnels.size === 0 && this.#openings.over) this.#onEmpty?.();
   }
@@ -244,15 +244,15 @@ export class Upstream {
     this.#replace(tunnel);
   }
 
-  /** A tunnel is lost, or has to go: another one is to take its place. */
+  /** A tunnel is lost or has to close: opens another one instead. */
   #replace(tunnel: UpstreamTunnel): void {
     const refused = this.#refused;
     this.#refused = false;
     this.#lostSince = true;
     this.#search.begin();
     if (this.homes.staying > 0) this.#look(this.#search.next());
-    // One that was leaving already has a replacement on its way. A server that has refused it, and ends this one now, may have
-    // got other keys meanwhile, by which the token is valid that was too early for it.
+    // A tunnel that was leaving already has a replacement on its way. If the server refused that, and ends this tunnel now, its
+    // keys may have changed since then, so that a token that it did not accept yet is valid now.
     else if (!this.#connecting && !(this.#retry !== undefined && this.#reconnects && !refused)) {
       this.#backoff.ended(this.#clock.now() - tunnel.openedAtMs);
       this.#reconnect(this.#backoff.next());
@@ -266,7 +266,7 @@ export class Upstream {
     return this.#openings.open({ ...server, instance: this.#instance, repeat, timeoutMs });
   }
 
-  /** Puts a new tunnel in its place and lets the one that was there, whose node drains or whose token is old, run dry. */
+  /** Puts a new tunnel in use and drains the one that it replaces, whose node drains or whose token is outdated. */
   #adopt(tunnel: UpstreamTunnel, repeat: boolean): void {
     if (this.#stopped.signal.aborted) return this.#openings.takeLate(tunnel);
     const { earlier, surplus } = this.homes.place(tunnel, repeat);
@@ -281,7 +281,7 @@ export class Upstream {
     this.#logger.info("connected to server", { ...this.#fields(tunnel), tunnels: describeTunnels(status) });
     this.#options.on?.connected?.({ nodeId: tunnel.nodeId, replaced: earlier !== undefined });
     this.#options.on?.changed?.(status);
-    // No deadline: how long its streams may continue is for the node to say, which closes the tunnel then.
+    // No deadline: the node decides how long the old tunnel's streams may continue, and then closes the tunnel.
     earlier?.giveWay(GIVE_WAY_MS);
     tunnel.run();
     this.#renewal.used();
@@ -289,16 +289,16 @@ export class Upstream {
     this.#look(this.#search.next());
   }
 
-  /** The server is tried again in `delayMs`. */
+  /** Reconnects to the server in `delayMs`. */
   #reconnect(delayMs: number): void {
     this.#options.on?.reconnecting?.(delayMs, this.#backoff.attempts);
-    // The listener may have closed us.
+    // The event's handler may have closed this upstream.
     if (this.#stopped.signal.aborted) return;
     this.#reconnects = true;
     this.#connectIn(delayMs);
   }
 
-  /** One more tunnel, if one is missing, is tried for in `delayMs`: requests have a way meanwhile. */
+  /** If a tunnel is missing, tries to open one more in `delayMs`; requests use the others meanwhile. */
   #look(delayMs: number): void {
     if (this.#stopped.signal.aborted || this.#connecting || this.homes.complete) return;
     this.#reconnects = false;
@@ -327,7 +327,7 @@ export class Upstream {
     this.#connecting = true;
     this.#refused = false;
     this.#lostSince = false;
-    // Where no tunnel stays, one that a node still has is one that is lost without its knowledge.
+    // If no tunnel stays, one that a node still has must be one that was lost without its knowledge.
     const repeat = this.#repeat || this.homes.staying === 0;
     this.#repeat = false;
     this.#open(HANDSHAKE_TIMEOUT_MS, repeat).then(
@@ -339,14 +339,14 @@ export class Upstream {
         this.#connecting = false;
         if (this.#stopped.signal.aborted) return;
         const nodeId = error instanceof ClientError ? error.nodeId : undefined;
-        // Who sends away what is to take the place of another one has a fault.
+        // A node that rejects the replacement of another tunnel is at fault.
         if (nodeId === undefined || (repeat && this.homes.staying === 0)) this.#failed(error);
         else this.#onSurplus(nodeId, repeat);
       },
     );
   }
 
-  /** The attempt, which said `repeat` or not, has come to a node that has a tunnel of this listener. */
+  /** The attempt (`repeat` as sent) led to a node that already has a tunnel of this listener. */
   #onSurplus(nodeId: string | undefined, repeat: boolean): void {
     if (this.homes.staying === 0) {
       this.#reconnect(this.#backoff.next());
@@ -356,7 +356,7 @@ export class Upstream {
     this.#repeat = !repeat && (known === undefined || known.stale);
     const delayMs = this.#search.next();
     if (this.#search.rests) {
-      // Where no other can take their place, there are others of the new token.
+      // If outdated tunnels can't be replaced, they are closed: there are others with the new token.
       for (const tunnel of this.homes.removeStale()) tunnel.giveWay(GIVE_WAY_MS);
     }
     this.#look(delayMs);

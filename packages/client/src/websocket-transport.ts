@@ -4,12 +4,12 @@ import type { StreamHandler, TunnelError, WebSocketConnection, WebSocketHandler 
 import type { Transport } from "./endpoint-socket.js";
 import { type OpenedWebSocket, startWebSocket } from "./open-websocket.js";
 
-/** Reading stops when this many bytes wait for the reader, as with a tunnel's window. */
+/** Reading stops when this many bytes are unread, as with a tunnel's window. */
 const WINDOW_BYTES = 256 * 1024;
-/** Written at a time, so that a long write stops when the socket is full. */
+/** Maximum bytes per write, so that a long write stops when the socket is full. */
 const WRITE_BYTES = 64 * 1024;
 
-/** The transport of a connection that was dialled. */
+/** The transport of a dialled connection. */
 export class WebSocketTransport implements Transport, WebSocketHandler {
   closed = false;
   readonly #handler: StreamHandler;

@@ -11,7 +11,7 @@ function followed(...chunks: (Buffer | string)[]): WrittenFrames {
   return frames;
 }
 
-/** A frame as RFC 6455 section 5.2 draws it. */
+/** A frame in the layout of RFC 6455 section 5.2. */
 function frame(opcode: number, payload: Buffer, masked: boolean): Buffer {
   const { length } = payload;
   const size = length < 126 ? length : length < 65_536 ? 126 : 127;
@@ -24,7 +24,7 @@ function frame(opcode: number, payload: Buffer, masked: boolean): Buffer {
 }
 
 describe("WrittenFrames", () => {
-  it("knows a WebSocket by its 101, and no other response", () => {
+  it("recognizes a WebSocket by its 101, and no other response", () => {
     expect(followed(SWITCHING).betweenFrames).toBe(true);
     expect(followed("HTTP/1.1 200 OK\r\nupgrade: websocket\r\n\r\n").betweenFrames).toBe(false);
     expect(followed("HTTP/1.1 101 x\r\nupgrade: echo\r\n\r\n").betweenFrames).toBe(false);
@@ -33,7 +33,7 @@ describe("WrittenFrames", () => {
     expect(followed().betweenFrames).toBe(false);
   });
 
-  it("is between frames where they end, however they are written", () => {
+  it("knows where frames end, however they are written", () => {
     const frames = fc.array(
       fc.record({
         opcode: fc.constantFrom(0, 1, 2, 9, 10),
@@ -64,13 +64,13 @@ describe("WrittenFrames", () => {
     );
   });
 
-  it("is done when the server has closed it", () => {
+  it("stops once the server has closed the WebSocket", () => {
     const text = frame(1, Buffer.from("x"), false);
     expect(followed(SWITCHING, text, frame(8, Buffer.alloc(2), false)).betweenFrames).toBe(false);
     expect(followed(SWITCHING, GOING_AWAY, text).betweenFrames).toBe(false);
   });
 
-  it("goes away with 1001", () => {
+  it("has a Close frame with status 1001", () => {
     expect(GOING_AWAY.toString("hex")).toBe("880203e9");
   });
 });

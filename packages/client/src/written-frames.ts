@@ -1,7 +1,7 @@
-// Follows what a server writes to a connection, as far as a closing listener has to know: whether the connection has
-// become a WebSocket, and where its frames begin (RFC 6455 section 5.2). One per connection of a listener.
+// Follows what a server writes to a connection, as far as a closing listener needs it: whether the connection has become a
+// WebSocket, and where its frames begin (RFC 6455 section 5.2). One per connection of a listener.
 
-/** Of a response head that begins an upgrade; longer ones are taken for no upgrade. */
+/** Maximum size of a response head that begins an upgrade; a longer one isn't recognized as an upgrade. */
 const MAX_HEAD_BYTES = 16 * 1024;
 const SWITCHING = Buffer.from("HTTP/1.1 101 ", "latin1");
 const HEAD_END = "\r\n\r\n";
@@ -9,24 +9,24 @@ const UPGRADE_TO_WEBSOCKET = /\r\nupgrade:[ \t]*websocket[ \t]*\r\n/i;
 
 const OPCODE_CLOSE = 8;
 
-/** A Close frame that says 1001: the server goes away (section 7.4.1). Unmasked, as a server's frames are. */
+/** A Close frame with status 1001, going away (section 7.4.1). Unmasked, as a server's frames are. */
 export const GOING_AWAY: Buffer = Buffer.from([0x80 | OPCODE_CLOSE, 2, 1001 >> 8, 1001 & 0xff]);
 
 /** Follows the bytes of a connection. */
 export class WrittenFrames {
-  /** `other`: no WebSocket, or one that the server has closed itself. */
+  /** `other`: not a WebSocket, or one that the server has closed itself. */
   #state: "head" | "frames" | "other" = "head";
-  /** Of the head, or of a frame's header, what came so far. */
+  /** The received part of the head, or of a frame's header. */
   #begun: Buffer = Buffer.alloc(0);
-  /** Of the present frame's payload, what is still to come. */
+  /** Remaining bytes of the current frame's payload. */
   #leftBytes = 0;
 
-  /** The next byte begins a frame of a WebSocket that the server has not closed. */
+  /** Whether the next byte begins a frame of a WebSocket that the server has not closed. */
   get betweenFrames(): boolean {
     return this.#state === "frames" && this.#leftBytes === 0 && this.#begun.length === 0;
   }
 
-  /** Takes what is written next. */
+  /** To be called with what is written next. */
   follow(chunk: Buffer): void {
     if (this.#state === "head") this.#followHead(chunk);
     else if (this.#state === "frames") this.#followFrames(chunk);
@@ -79,7 +79,7 @@ export class WrittenFrames {
   }
 }
 
-/** Length of a frame's header, as far as its first bytes show it. */
+/** Length of a frame's header, as far as its first bytes determine it. */
 function headerLength(header: Buffer): number {
   if (header.length < 2) return 2;
   const second = header[1] ?? 0;

@@ -16,7 +16,7 @@ describe("explainRefusal", () => {
       "Client sent an HTTP request to an HTTPS server.",
       "the port requires TLS: the url must begin with https://",
     ],
-  ])("of %s by %d %s is: %s", (path, status, text, why) => {
+  ])("of %s with %d %s is: %s", (path, status, text, why) => {
     expect(explainRefusal(path, status, text)).toBe(why);
   });
 
@@ -25,7 +25,7 @@ describe("explainRefusal", () => {
     [UPSTREAM, 401, "invalid token"],
     [UPSTREAM, 400, "invalid websocket handshake"],
     [TCP, 502, "no available upstreams"],
-  ])("of %s by %d %s is left to the server", (path, status, text) => {
+  ])("of %s with %d %s is the server's own", (path, status, text) => {
     expect(explainRefusal(path, status, text)).toBeUndefined();
   });
 });
@@ -34,7 +34,7 @@ describe("explainConnectError", () => {
   const at = (secure: boolean) => ({ host: "::1", port: 8001, secure });
   const error = (code: string): Error => Object.assign(new Error("x"), { code });
 
-  it("asks for the server, and tells TLS from none", () => {
+  it("suggests checking the server, and detects a mismatch of TLS", () => {
     expect(explainConnectError(at(false), error("ECONNREFUSED"))).toContain("is piko server running there?");
     expect(explainConnectError(at(true), error("ERR_SSL_WRONG_VERSION_NUMBER"))).toBe(
       "the port has no TLS: the url must begin with http://[::1]:8001",

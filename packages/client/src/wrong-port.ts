@@ -1,19 +1,19 @@
-// Explains a failed handshake by a wrong URL: servers have several ports, with TLS or without, and the most common
-// mistake is to confuse them.
+// Explains a failed handshake by a wrong URL: servers have several ports, with TLS or without, and the most common mistake is
+// to confuse them.
 
 import { hostPortText, type HostPort } from "./server-address.js";
 
-/** Where servers have their ports by default. */
+/** Default ports of servers. */
 const DEFAULT_PORTS = { upstream: 8001, proxy: 8000 } as const;
 
-/** Begins the path that tunnels are opened at; everything else is on the proxy port. */
+/** The path at which tunnels are opened; all other paths are on the proxy port. */
 const UPSTREAM_PATH = /\/piko\/v1\/upstream\/[^/]+$/;
 
-/** First bytes of a TLS alert: what a port with TLS says to those who speak without. */
+/** First bytes of a TLS alert, which a TLS port sends to clients that don't use TLS. */
 const TLS_ALERT = 0x15;
 const TLS_MAJOR_VERSION = 0x03;
 
-/** Codes of OpenSSL for an answer that is no TLS. */
+/** OpenSSL's codes for a response that isn't TLS. */
 const NO_TLS_CODES: ReadonlySet<string> = new Set([
   "ERR_SSL_WRONG_VERSION_NUMBER",
   "ERR_SSL_PACKET_LENGTH_TOO_LONG",
@@ -21,7 +21,10 @@ const NO_TLS_CODES: ReadonlySet<string> = new Set([
   "EPROTO",
 ]);
 
-/** Why a URL leads to a port of another kind than `path` is for, by what that has answered; undefined if it needn't. */
+/**
+ * Explains why a URL leads to another kind of port than `path` is for, judging by its response; undefined if it doesn't seem
+ * to.
+ */
 export function explainRefusal(path: string, status: number, text: string): string | undefined {
   if (/HTTP request to an HTTPS server/i.test(text))
     return "the port requires TLS: the url must begin with https://";
@@ -29,12 +32,12 @@ export function explainRefusal(path: string, status: number, text: string): stri
   const usual = `the ${wanted} port is usually ${DEFAULT_PORTS[wanted]}`;
   if (status === 404) return `that isn't ${wanted === "upstream" ? "an" : "a"} ${wanted} port; ${usual}`;
   if (wanted === "proxy") return undefined;
-  // Only a proxy port looks for an endpoint in the host, and for an upstream of it.
+  // Only a proxy port takes an endpoint from the host, and looks for its upstream.
   const byProxy = /^(missing endpoint id|no available upstreams)$/.test(text);
   return byProxy && (status === 400 || status === 502) ? `that is a proxy port; ${usual}` : undefined;
 }
 
-/** Why a server can't be connected to, in words that say what to do; undefined if only the error knows. */
+/** Explains why a server can't be connected to, and what to do; undefined if there is no more to say than the error does. */
 export function explainConnectError(address: HostPort, error: Error | undefined): string | undefined {
   const { code = "" } = (error ?? {}) as NodeJS.ErrnoException;
   if (code === "ECONNREFUSED") return "connection refused: is piko server running there?";
@@ -44,7 +47,7 @@ export function explainConnectError(address: HostPort, error: Error | undefined)
   return undefined;
 }
 
-/** Whether a port without TLS has been expected where there is TLS, by its first bytes. */
+/** Whether the first bytes of a response show that the port uses TLS although the client didn't. */
 export function isTlsAlert(answer: Buffer): boolean {
   return answer[0] === TLS_ALERT && answer[1] === TLS_MAJOR_VERSION;
 }

@@ -1,12 +1,12 @@
-// An HTTP proxy that knows CONNECT and nothing else.
+// An HTTP proxy that supports only CONNECT.
 
 import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 
 export class HttpProxy {
-  /** Heads as they came. */
+  /** Request heads as received. */
   readonly requests: string[] = [];
-  /** Instead of connecting. */
+  /** Response to send instead of connecting. */
   answer: string | undefined;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();

@@ -1,16 +1,16 @@
-// What a test sets up and takes down again, in reverse order.
+// What a test sets up, and takes down in reverse order.
 
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { TestServer } from "./test-server.js";
 
 const cleanUps: (() => unknown)[] = [];
 
-/** For `afterEach`. */
+/** To be passed to `afterEach`. */
 export async function tearDown(): Promise<void> {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
 }
 
-/** Takes something down after the test. */
+/** Registers something to be taken down after the test. */
 export function defer(cleanUp: () => unknown): void {
   cleanUps.push(cleanUp);
 }
@@ -22,7 +22,7 @@ export async function piko(): Promise<TestServer> {
   return server;
 }
 
-/** A TCP service for this test; its port. */
+/** Starts a TCP service for this test; returns its port. */
 export async function tcpService(handle: (socket: Socket) => void): Promise<number> {
   const sockets = new Set<Socket>();
   const server: Server = createServer({ allowHalfOpen: true }, (socket) => {

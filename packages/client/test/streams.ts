@@ -2,7 +2,7 @@
 
 import type { Duplex } from "node:stream";
 
-/** All bytes until the end; rejects if there is none. */
+/** All bytes until the end; rejects if the connection doesn't end normally. */
 export function collect(socket: Duplex): Promise<Buffer> {
   const pieces: Buffer[] = [];
   return new Promise((resolve, reject) => {
@@ -12,7 +12,7 @@ export function collect(socket: Duplex): Promise<Buffer> {
   });
 }
 
-/** What a connection was destroyed with, once it is. It must be read by somebody else. */
+/** The error with which a connection was destroyed, once it is. Someone else has to read the connection. */
 export function destroyed(socket: Duplex): Promise<Error | null> {
   return new Promise((resolve) => {
     socket.once("close", () => resolve(socket.errored));

@@ -1,4 +1,4 @@
-// The test server's TCP dial path: a client's WebSocket and a stream of an agent's tunnel, tied together.
+// The test server's TCP dial path: joins a client's WebSocket to a stream of an agent's tunnel.
 
 import { type ByteSocket, WebSocketConnection, type YamuxStream } from "@piko/tunnel";
 import type { TestTunnel } from "./test-server.js";
@@ -7,10 +7,10 @@ export class TcpBridge {
   readonly #socket: ByteSocket;
   readonly #webSocket: WebSocketConnection;
   readonly #stream: YamuxStream;
-  /** What the stream has not taken. */
+  /** Bytes that the stream has not accepted yet. */
   #rest: Buffer = Buffer.alloc(0);
   #clientEnded = false;
-  /** Bytes to give window for when the client's socket has drained. */
+  /** Bytes of window to grant when the client's socket has drained. */
   #owed = 0;
 
   private constructor(socket: ByteSocket, tunnel: TestTunnel) {

@@ -1,5 +1,5 @@
-// A server just big enough to test clients against: upstream and proxy port in one, no authentication but what a test
-// asks for, one tunnel of a listener after the other, as a single node takes them.
+// A server just big enough to test clients against: upstream and proxy port in one, no authentication except what a test sets,
+// and at most one tunnel per listener at a time, as in a single node.
 
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
@@ -16,19 +16,19 @@ import {
 } from "@piko/tunnel";
 import { TcpBridge } from "./tcp-bridge.js";
 
-/** A request as it came. */
+/** A request as received. */
 export interface SeenRequest {
   readonly method: string;
   readonly target: string;
   readonly headers: ReadonlyMap<string, string>;
 }
 
-/** One tunnel, for a test to use and to end. */
+/** One tunnel, which a test can use and end. */
 export class TestTunnel {
   readonly endpointId: string;
-  /** Of the request: which listener it is of. */
+  /** The listener's instance name, from the request. */
   readonly instance: string | undefined;
-  /** What the server was when it came; undefined for a Go node. */
+  /** The server's node id when the tunnel was opened; undefined for a Go node. */
   readonly nodeId: string | undefined;
   readonly socket: ByteSocket;
   readonly session: TunnelSession;
@@ -62,23 +62,23 @@ export class TestTunnel {
   open(handler: StreamHandler): YamuxStream {
     const stream = this.session.yamux.openStream(handler);
     if (stream === undefined) throw new Error("tunnel takes no streams");
-    // The service may be the one who speaks first.
+    // The service may send first.
     stream.flushFlags();
     return stream;
   }
 }
 
-/** What the next handshakes are answered with instead of a 101, as whole responses, at once or later. */
+/** Answers the next handshakes instead of a 101: a whole response, at once or later. */
 export type Answer = string | "drop" | Promise<string>;
 
 export class TestServer {
   readonly requests: SeenRequest[] = [];
   readonly tunnels: TestTunnel[] = [];
-  /** Answers for the next requests; when it is empty, a request is served. */
+  /** Answers for the next requests; if there are none, a request is served. */
   readonly answers: Answer[] = [];
-  /** Further lines of every 101, each with its CRLF. */
+  /** Additional header lines of every 101, each with its CRLF. */
   extra = "";
-  /** Called with every new tunnel, within its handshake: before the client has seen the 101. */
+  /** Called with every new tunnel during its handshake, before the client has seen the 101. */
   onTunnel: (tunnel: TestTunnel) => void = () => {};
   readonly #server: Server;
   readonly #secure: boolean;
@@ -101,16 +101,16 @@ export class TestServer {
     return server;
   }
 
-  /** Listens (again) on a port. */
+  /** Listens on a port, also again after `stopListening`. */
   async listen(port: number): Promise<void> {
     await new Promise<void>((resolve) => {
       this.#server.listen(port, "127.0.0.1", resolve);
     });
   }
 
-  /** Takes no connections until `listen`; those that are open stay. */
+  /** Accepts no connections until `listen`; open ones stay. */
   stopListening(): void {
-    // Sockets were moved to objects that the server doesn't know: it never calls back.
+    // Its callback isn't awaited: sockets were moved to objects that the server doesn't know, so it would never be called.
     this.#server.close();
   }
 
@@ -122,28 +122,28 @@ export class TestServer {
     return `${this.#secure ? "https" : "http"}://localhost:${this.port}`;
   }
 
-  /** The newest tunnel that is open and has not gone away. */
+  /** The newest tunnel that is open and has no GoAway. */
   tunnel(endpointId: string): TestTunnel | undefined {
     const live = this.tunnels.filter((each) => !each.closed && !each.goneAway);
     return live.filter((each) => each.endpointId === endpointId).at(-1);
   }
 
-  /** What it says that it is; undefined for a Go node. */
+  /** The node id that it announces; undefined for a Go node. */
   get nodeId(): string | undefined {
     return /^x-piko-node-id: (.*)\r$/m.exec(this.extra)?.[1];
   }
 
-  /** Answers as another node from here on, as if a balancer had chosen that one. */
+  /** From here on answers as another node, as if a load balancer had chosen that one. */
   becomeNode(nodeId: string): void {
     this.extra = `x-piko-node-id: ${nodeId}\r\nx-piko-capabilities: drain\r\n`;
   }
 
-  /** Answers as a Go node from here on. */
+  /** From here on answers as a Go node. */
   becomeGoNode(): void {
     this.extra = "";
   }
 
-  /** Waits until `probe` gives something; it is asked whenever a tunnel or request came or went. */
+  /** Waits until `probe` returns something; it is called whenever a tunnel or request arrives or ends. */
   async until<T>(probe: () => T | undefined | false): Promise<T> {
     for (;;) {
       const found = probe();
@@ -174,8 +174,7 @@ export class TestServer {
     );
   }
 
-  /** For handshakes: the head is complete. */
-  /** Connections that neither side has done away with. */
+  /** Number of connections that neither side has closed. */
   get connectionCount(): number {
     return [...this.#sockets].filter(({ socket }) => !socket.closed).length;
   }
@@ -231,7 +230,7 @@ export class TestServer {
   }
 }
 
-/** A whole response with a JSON error; `extra` holds further field lines, each with its CRLF. */
+/** A whole response with a JSON error; `extra` contains additional header lines, each with its CRLF. */
 export function jsonError(status: number, error: string, extra = ""): string {
   const body = JSON.stringify({ error });
   return (

@@ -1,4 +1,4 @@
-// An upstream against a test server, on a clock that stands still; it is closed when the test is over.
+// An upstream connected to a test server, on a clock that the test advances; closed after the test.
 
 import { FakeClock } from "@piko/testkit";
 import type { StreamHandler, YamuxStream } from "@piko/tunnel";
@@ -9,12 +9,12 @@ import { TestServer, type TestTunnel } from "./test-server.js";
 
 const cleanUps: (() => unknown)[] = [];
 
-/** For `afterEach`. */
+/** To be passed to `afterEach`. */
 export async function closeStages(): Promise<void> {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
 }
 
-/** An upstream on a clock that stands still, and what it has told. */
+/** An upstream on a clock that the test advances, with the events that it reported. */
 export class UpstreamStage {
   readonly clock = new FakeClock();
   readonly events: string[] = [];
@@ -24,10 +24,10 @@ export class UpstreamStage {
   readonly server: TestServer;
   readonly #waiting = new Set<() => void>();
   #delayMs = 0;
-  /** How long the latest look for another node waits. */
+  /** Delay of the latest search for another node. */
   lookMs = 0;
 
-  /** A server of our kind, unless `extra` replaces what it tells in its 101; closed after the test. */
+  /** Starts an upstream with a server of our kind, unless `extra` replaces the fields of its 101; closed after the test. */
   static async start(options: Partial<UpstreamOptions> = {}, extra?: string): Promise<UpstreamStage> {
     const server = await TestServer.start();
     cleanUps.push(() => server.close());
@@ -35,7 +35,7 @@ export class UpstreamStage {
     return new UpstreamStage(server, options);
   }
 
-  /** The same, with its tunnel open. */
+  /** The same, with an open tunnel. */
   static async connected(options: Partial<UpstreamOptions> = {}, extra?: string): Promise<UpstreamStage> {
     const stage = await UpstreamStage.start(options, extra);
     await stage.upstream.start();
@@ -83,7 +83,7 @@ export class UpstreamStage {
     cleanUps.push(() => this.upstream.close());
   }
 
-  /** Waits for the next event that begins so, and gives the events up to it. */
+  /** Waits for the next event that begins like this, and returns the events up to it. */
   async event(beginning: string): Promise<string[]> {
     for (;;) {
       const at = this.events.findIndex((each) => each.startsWith(beginning));
@@ -92,13 +92,13 @@ export class UpstreamStage {
     }
   }
 
-  /** Waits for the announcement of an attempt, and lets its delay pass. */
+  /** Waits for the announcement of an attempt, and advances the clock by its delay. */
   async retry(): Promise<void> {
     await this.event("reconnecting");
     this.clock.advance(this.#delayMs);
   }
 
-  /** Waits until one more node is looked for, lets the delay pass, and waits until a node of this name has answered. */
+  /** Waits for a search for another node, advances the clock by its delay, and waits until a node of this name has answered. */
   async attempt(nodeId?: string): Promise<void> {
     await this.logs("debug: looking for another node");
     if (nodeId !== undefined) this.server.becomeNode(nodeId);
@@ -107,7 +107,7 @@ export class UpstreamStage {
     await this.server.until(() => this.server.requests.length > length);
   }
 
-  /** Waits for a line that begins so, and forgets those before it. */
+  /** Waits for a log line that begins like this, and forgets those before it. */
   async logs(beginning: string): Promise<void> {
     for (;;) {
       const at = this.logged.findIndex((line) => line.startsWith(beginning));
@@ -150,7 +150,7 @@ function echo(stream: YamuxStream): StreamHandler {
   };
 }
 
-/** What comes back for `text` on a new stream, which stays open. */
+/** Sends `text` on a new stream, which stays open, and returns the answer. */
 export function exchange(
   tunnel: TestTunnel,
   text: string,
@@ -176,7 +176,7 @@ export function exchange(
   return { stream, answer, end };
 }
 
-/** Whether a stream that is opened now is refused before anybody has seen it. */
+/** Whether a stream that is opened now is refused before a handler has seen it. */
 export async function isRefused(tunnel: TestTunnel): Promise<boolean> {
   return await new Promise((resolve) => {
     const stream: YamuxStream = tunnel.open({
