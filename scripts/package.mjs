@@ -23,9 +23,9 @@ const folder = process.cwd();
 const packages = dirname(folder);
 const name = basename(folder);
 
-/** The packages that each published one contains. */
+/** The packages that are included in each published one. */
 const PARTS = { tunnel: ["tunnel"], client: ["client", "tunnel"] };
-/** Files for the names by which the packages import each other. */
+/** Entry files of the names by which the packages import each other. */
 const ENTRIES = {
   "@piko/tunnel": "tunnel/dist/index.js",
   "@piko/client": "client/dist/index.js",
@@ -131,7 +131,7 @@ function publishedManifest(workspace, repository) {
     import: { types: `./lib/${entry}.d.ts`, default: `./lib/${entry}.js` },
     require: { types: `./lib/cjs/${entry}.d.ts`, default: `./lib/cjs/${entry}.js` },
   };
-  // The included tunnel's peer dependencies are its own too.
+  // The peer dependencies of the included tunnel package apply here too.
   const { peerDependencies, peerDependenciesMeta } = readJson(join(packages, "tunnel", "package.json"));
   const library = {
     main: forms.require.default,

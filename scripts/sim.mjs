@@ -16,7 +16,7 @@ import { runChurn } from "./sim/churn.mjs";
 import { nodeFactory } from "./sim/nodes.mjs";
 
 const SIZES = [3, 5, 10, 25, 50, 100, 200];
-/** Measurements that share a cluster, because its start costs more than a measurement. */
+/** Number of measurements that share a cluster, because its start costs more than a measurement. */
 const BATCH = 25;
 
 const OPTIONS = {

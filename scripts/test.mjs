@@ -1,5 +1,5 @@
-// `npm test`: prepares a fresh clone, then runs the unit tests and the system tests, and prints one total. `npm test --
-// unit` or `npm test -- system` runs one half; `kubernetes` and `long` are additional suites, which must be named.
+// `npm test`: prepares a fresh clone, then runs the unit tests and the system tests, and prints one total.
+// `npm test -- unit` or `npm test -- system` runs one half; `kubernetes` and `long` are additional suites, which must be named.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";

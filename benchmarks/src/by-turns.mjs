@@ -1,5 +1,5 @@
-// Compares the cost of two ways to do the same, measured in alternating windows. A limit counts as exceeded only if the
-// whole confidence interval of the mean ratio is above it, so that a busy machine can't fail it.
+// Compares the cost of two ways to do the same thing, measured in alternating windows. A limit counts as exceeded only if
+// the whole confidence interval of the mean ratio is above it, so that a busy machine can't fail it.
 // @ts-check
 
 /** Student's t for 95 % and 14 or more degrees of freedom. */

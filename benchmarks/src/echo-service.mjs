@@ -1,5 +1,5 @@
-// What the backend can't do: reads and discards uploads, and echoes WebSocket messages, TCP data and gRPC messages. `node
-// echo-service.mjs` prints its ports for HTTP, TCP and gRPC.
+// What the backend can't do: reads and discards uploads, and echoes WebSocket messages, TCP data and gRPC messages.
+// `node echo-service.mjs` prints its ports for HTTP, TCP and gRPC.
 // @ts-check
 
 import { once } from "node:events";

@@ -65,7 +65,7 @@ export async function checkSubject(bench, running, cases) {
 }
 
 /**
- * Warms up a fresh subject: with the first load most of the time, with each other one for a part of it.
+ * Warms up a fresh subject: mostly with the first load, and briefly with each other one.
  * @param {import("./workbench.mjs").Workbench} bench
  * @param {import("./subjects/subject.mjs").RunningSubject} running
  * @param {readonly import("./cases.mjs").Case[]} cases

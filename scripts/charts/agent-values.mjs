@@ -34,7 +34,6 @@ export function agentValues(config) {
       terminationGracePeriodSeconds,
       config: {
         ...config,
-        // A token comes from a Secret, and a file of listeners is complete by itself.
         description:
           "The agent's configuration file, with the settings in the [reference](../../../docs/reference/configuration.md#piko-agent). `connect.url` and `listeners` are required. The chart sets `server.enabled`, and `connect.token_file` if there is a token. `${NAME}` is replaced from the environment (`extraEnv`).",
       },

@@ -98,7 +98,7 @@ export class DemoCluster {
       ready: "server started",
       start: () => this.#args(name),
       watch: (program) => {
-        // Forget the old addresses until it logs the new ones.
+        // Forgets the old addresses; the new ones are logged at the start.
         this.#nodes.delete(name);
         program.onRecord((record) => {
           if (record.msg !== "server started") return;

@@ -32,7 +32,7 @@ it.runIf(haveGo).each(["one node", "two nodes"])(
     const near = way === "one node" ? server : await startServer(scene, { "cluster.join": server.gossip });
     await startAgent(scene, server.upstream, "web", addr, { flags: ["--protocol", "grpc"] });
     const client = new GrpcClient(scene, near.proxy, "web");
-    // This call is for another gRPC service. An answer to it, too, shows that the route works.
+    // The service doesn't know this method; its UNIMPLEMENTED shows that the route works.
     await expect
       .poll(async () => (await client.fail(0)).code, { timeout: 30_000 })
       .toBe(status.UNIMPLEMENTED);

@@ -239,7 +239,7 @@ describe.runIf(haveGo)("a Go server", () => {
     expect(wrong.tail()).not.toContain('wrong"');
   });
 
-  describe("that ends a tunnel,", () => {
+  describe("that ends a tunnel", () => {
     const stage = perFile();
     let server: GoServer;
     let agent: Program;
@@ -262,7 +262,7 @@ describe.runIf(haveGo)("a Go server", () => {
       "bad-version",
       "bad-type",
       "cut-frame",
-    ])("by %s is connected to again", async (how) => {
+    ])("by %s gets a new one", async (how) => {
       expect(await status(server.proxy)).toBe(200);
       const from = server.program.lines.length;
       await server.end("web", how);

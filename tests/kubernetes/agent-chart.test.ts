@@ -10,7 +10,7 @@ import { haveGoTools, toolPath } from "./harness/go-tools.js";
 import { Chart, documents, find, KUBE_VERSION, KUBE_VERSIONS, problems, ROOT } from "./harness/manifests.js";
 
 const chart = new Chart(join(ROOT, "deploy/helm/piko-agent"), "my-agent");
-/** The minimum of values that the chart accepts. */
+/** The minimal values that the chart accepts. */
 const LEAST = [
   "image.repository=my-repo/piko",
   "config.connect.url=http://piko-agents.piko:8001",
@@ -134,7 +134,7 @@ describe.runIf(haveGoTools())("the agents' chart", () => {
       "terminationGracePeriodSeconds=60",
       "has to be above config.grace_period (1m)",
     ],
-  ])("refuses %s", async (_, value, message) => {
+  ])("rejects %s", async (_, value, message) => {
     const { code, stderr } = await chart.template(...LEAST, "--set", value);
     expect(stderr).toContain(message);
     expect(code).toBe(1);

@@ -34,11 +34,11 @@ describe.runIf(haveGoTools())("the server's chart", () => {
       ["--set", "config.proxy.bind_addr=:80,config.cluster.gossip.bind_addr=0.0.0.0:9003"],
     ],
     ["with a long name", ["--set", `fullnameOverride=${"a-long-name-".repeat(6)}`]],
-  ])("renders %s to what Kubernetes takes", async (_, args) => {
+  ])("renders manifests that Kubernetes accepts, %s", async (_, args) => {
     expect(await problems(await render(...args), folder)).toBe("");
   });
 
-  it("takes a certificate from a Secret for the ports of clients and agents, and for connections of nodes", async () => {
+  it("takes a certificate from a Secret for the ports of clients and agents, and for connections between nodes", async () => {
     const config = (yaml: string): unknown =>
       parseAllDocuments(find(yaml, "ConfigMap", "piko")?.data?.["server.yaml"] ?? "")[0]?.toJS();
     const plain = await render("--set", "tls.mode=required,tls.serverName=piko.test");
@@ -60,7 +60,7 @@ describe.runIf(haveGoTools())("the server's chart", () => {
     await expect(render("--set", "tls.secretName=own")).rejects.toThrow("tls.serverName");
   });
 
-  it("takes gossip's keys from a Secret, and leaves gossip plain without one", async () => {
+  it("takes the gossip keys from a Secret, and leaves gossip unencrypted without one", async () => {
     const config = (yaml: string): string => find(yaml, "ConfigMap", "piko")?.data?.["server.yaml"] ?? "";
     const plain = await render("--set", "gossipKeys.encryption=required");
     expect(config(plain)).not.toContain("gossip");
@@ -340,7 +340,7 @@ describe.runIf(haveGoTools())("the server's chart", () => {
       "/config/proxy/limits/max_connections",
     ],
     ["a value that the chart doesn't know", "replicas=5", "additional properties 'replicas' not allowed"],
-    ["a number of nodes that is none", "replicaCount=three", "got string, want integer"],
+    ["a number of nodes that isn't a number", "replicaCount=three", "got string, want integer"],
     ["a pull policy that doesn't exist", "image.pullPolicy=Sometimes", "/image/pullPolicy"],
     [
       "too short a time to stop",
@@ -348,7 +348,7 @@ describe.runIf(haveGoTools())("the server's chart", () => {
       "has to be above config.grace_period (1m)",
     ],
     [
-      "rules that are none",
+      "invalid rules",
       "prometheusRule.enabled=true,prometheusRule.defaultRules=false",
       "prometheusRule.groups is required",
     ],
@@ -359,7 +359,7 @@ describe.runIf(haveGoTools())("the server's chart", () => {
     ],
     ["an Ingress without hosts", "ingress.proxy.enabled=true", "ingress.proxy.hosts is required"],
     ["a route without a gateway", "httpRoute.proxy.enabled=true", "httpRoute.proxy.parentRefs is required"],
-  ])("refuses %s", async (_, value, message) => {
+  ])("rejects %s", async (_, value, message) => {
     const { code, stderr } = await chart.template("--set", value);
     expect(stderr).toContain(message);
     expect(code).toBe(1);

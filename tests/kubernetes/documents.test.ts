@@ -1,5 +1,5 @@
-// The Kubernetes documents, as far as that needs no cluster: configurations and Helm commands are rendered, manifests are
-// made as in the guide, and objects that other commands name must exist.
+// The Kubernetes documents, as far as they can be tested without a cluster: configurations and Helm commands are rendered,
+// manifests are made as in the guide, and objects that other commands name must exist.
 
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";

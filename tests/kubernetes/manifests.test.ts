@@ -1,4 +1,4 @@
-// The manifests of deploy/kubernetes, validated without a cluster by Kubernetes' own schemas.
+// The manifests of deploy/kubernetes, validated without a cluster against Kubernetes' own schemas.
 
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -19,7 +19,7 @@ interface WithPods {
   };
 }
 
-describe.runIf(haveGoTools())("deploy/kubernetes", () => {
+describe.runIf(haveGoTools())("the manifests", () => {
   const stage = perFile();
   let folder = "";
   beforeAll(async () => {
@@ -33,20 +33,20 @@ describe.runIf(haveGoTools())("deploy/kubernetes", () => {
       .join("\n---\n");
 
   it.each(["deploy/kubernetes", "tests/kubernetes/document"])(
-    "%s agrees with Kubernetes' schemas",
+    "of %s match Kubernetes' schemas",
     async (path) => {
       expect(await problems(files(path), folder)).toBe("");
     },
   );
 
-  it("has every file but the agent's example in the kustomization", () => {
+  it("are all in the kustomization, except the agent's example", () => {
     const kustomization = readFileSync(join(ROOT, "deploy/kubernetes/kustomization.yaml"), "utf8");
     const [listed] = documents(kustomization) as unknown as readonly { resources: readonly string[] }[];
     const present = readdirSync(join(ROOT, "deploy/kubernetes"));
     expect([...(listed?.resources ?? []), "agent.yaml", "kustomization.yaml"].sort()).toEqual(present.sort());
   });
 
-  it("requests CPU for each of our programs: without it, one would stand still on a busy machine", () => {
+  it("request CPU for each of our programs: without it, one would stand still on a busy machine", () => {
     const asked = documents(files("deploy/kubernetes"))
       .flatMap(({ spec }) => (spec as WithPods | undefined)?.template?.spec?.containers ?? [])
       .map(({ name, resources }) => [name, resources?.requests?.cpu]);
@@ -56,7 +56,7 @@ describe.runIf(haveGoTools())("deploy/kubernetes", () => {
     ]);
   });
 
-  it("is checked by a validator that finds mistakes", async () => {
+  it("are checked by a validator that finds mistakes", async () => {
     const wrong = files("deploy/kubernetes").replace("publishNotReadyAddresses", "publishUnreadyAddresses");
     expect(await problems(wrong, folder)).toContain("publishUnreadyAddresses");
   });

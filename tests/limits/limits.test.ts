@@ -73,7 +73,7 @@ describe("client connections", () => {
 });
 
 describe("requests in progress", () => {
-  it("for one endpoint beyond the limit get 503, and for others they don't", async () => {
+  it("for one endpoint beyond the limit get 503, and those for others don't", async () => {
     const server = await rig.start({ "proxy.limits.max-requests-per-endpoint": "2" });
     await startAgent(rig.scene, server.upstream, "other", rig.service.addr);
     const first = await rig.hang(server, "a");

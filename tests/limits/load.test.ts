@@ -29,7 +29,9 @@ async function metric(server: RunningServer, name: string): Promise<number | und
   return found === undefined ? undefined : Number(found);
 }
 
-/** Sends more requests at once, each waiting for its service, than a Go peer lets streams wait to be accepted (256). */
+/**
+ * Sends more requests at once than the number of unaccepted streams that a Go peer permits (256); each waits for its service.
+ */
 async function manyAtOnce(proxy: string): Promise<void> {
   const count = 400;
   const clients = await Promise.all(Array.from({ length: count }, () => RawClient.connect(scene, proxy)));

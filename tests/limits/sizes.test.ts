@@ -97,7 +97,7 @@ describe("a request", () => {
       413,
       "max_body_bytes",
     ],
-  ])("%s gets its answer", async (_, request, status, limit) => {
+  ])("%s gets the right response", async (_, request, status, limit) => {
     const before = (await limited(server, limit)) ?? 0;
     const client = await rig.connect(server);
     const response = await ask(client, request);
@@ -137,7 +137,7 @@ describe("a request", () => {
 
 describe("a response head", () => {
   it.each([
-    ["of the service", "http-client.max-response-header-bytes", {}],
+    ["at the agent", "http-client.max-response-header-bytes", {}],
     [
       "at the node",
       "proxy.limits.max-response-header-bytes",

@@ -106,7 +106,7 @@ describe("peers that stop", () => {
 });
 
 describe("agents that stop", () => {
-  it("in their upgrade request get 408, those that never began are closed", async () => {
+  it("in their upgrade request get 408, and those that send nothing are closed", async () => {
     const server = await startServer(rig.scene, { "upstream.limits.read-header-timeout": "1s" });
     const silent = await RawClient.connect(rig.scene, server.upstream);
     const slow = await RawClient.connect(rig.scene, server.upstream);

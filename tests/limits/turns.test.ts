@@ -22,8 +22,8 @@ function counter(
   return () => count;
 }
 
-describe("a request is answered while another connection has most of its answers to come", () => {
-  it("which has sent 60,000 requests at once", async () => {
+describe("a request is answered soon, although another connection", () => {
+  it("has sent 60,000 requests at once", async () => {
     const server = await rig.start({ "proxy.access-log.disable": "true" });
     const count = 60_000;
     const other = await rig.connect(server);
@@ -36,7 +36,7 @@ describe("a request is answered while another connection has most of its answers
     await eventually(() => answered() === count, "all answers");
   });
 
-  it("which has sent 400,000 pings into a tunnel, where each turn answers only the latest", async () => {
+  it("has sent 400,000 pings into a tunnel, of which each turn answers only the latest", async () => {
     const server = await rig.start({ "proxy.access-log.disable": "true" });
     const other = await rig.connect(server);
     const tunnel = await openTunnel(rig.scene, server.upstream, "flood");

@@ -1,4 +1,4 @@
-// The rules of deploy/prometheus: they are valid, documented and tested, use only existing metrics, and equal those in the chart.
+// The rules of deploy/prometheus: they are valid, documented and tested, use only existing metrics, and are the same in the chart.
 
 import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -62,7 +62,7 @@ describe.skipIf(!haveTools("promtool"))("promtool", () => {
     expect(named.filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
   });
 
-  it("sees every alert fire, and not fire, where it should", async () => {
+  it("sees every alert fire where it should, and only there", async () => {
     const { code, stdout, stderr } = await run("promtool", ["test", "rules", TESTS_PATH]);
     expect(stdout + stderr).toContain("SUCCESS");
     expect(code).toBe(0);

@@ -51,7 +51,7 @@ describe("a collector with a certificate from a private authority", () => {
   it.each([
     ["another authority is given", () => ({ "tracing.tls.root-cas": tls.workshop.authority("other").cert })],
     ["none is given", () => ({})],
-  ])("gets none where %s: the log says why, and requests go on", async (_what, flags) => {
+  ])("gets none if %s: the log has the reason, and requests continue", async (_what, flags) => {
     const collector = await startCollector(scene, { tls: collectorTls(tls.server) });
     const server = await start(collector, flags());
     expect(await ask(server)).toBe(502);
@@ -82,7 +82,7 @@ describe("a collector with a certificate from a private authority", () => {
 });
 
 describe("a collector that requires a client certificate", () => {
-  it("gets spans from a program that presents one, which is replaced as soon as its file is", async () => {
+  it("gets spans from a program that presents one; a new one is used once it is in the file", async () => {
     const collector = await startCollector(scene, { tls: collectorTls(tls.server, tls.ca.cert) });
     const folder = await scene.directory();
     const own = { cert: join(folder, "own.crt"), key: join(folder, "own.key") };

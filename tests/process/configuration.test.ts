@@ -26,7 +26,7 @@ describe("an alias without its anchor", () => {
     ["server", "upstream:\n  auth:\n    hmac_secret_key: *secret\n", "alias *secret has no anchor"],
     ["agent start", "connect:\n  url: *node\n", "2:8: connect.url: alias *node has no anchor"],
     ["forward start", "connect:\n  url: *node\n", "2:8: connect.url: alias *node has no anchor"],
-  ])("ends piko %s with its place", async (command, yaml, told) => {
+  ])("ends piko %s with its position", async (command, yaml, told) => {
     const { code, stderr } = await runPiko(...command.split(" "), ...configured("alias.yaml", yaml));
     expect(code).toBe(1);
     expect(stderr).toContain(told);
@@ -41,8 +41,8 @@ describe("a file", () => {
 
   it.each([
     ["UTF-8", Buffer.from(YAML)],
-    ["UTF-16 with a mark, as PowerShell writes it", Buffer.from(`\ufeff${YAML}`, "utf16le")],
-  ])("of %s is read", async (_, contents) => {
+    ["UTF-16 with a byte order mark, as PowerShell writes it", Buffer.from(`\ufeff${YAML}`, "utf16le")],
+  ])("in %s is read", async (_, contents) => {
     const server = piko(stage, "server", ["server", ...configured("text.yaml", contents)]);
     const { fields } = await server.waitFor("server started");
     expect(fields["node-id"]).toBe("größe");

@@ -40,7 +40,7 @@ it("SIGHUP doesn't stop a server, agent or forwarder without a terminal", async 
 it.runIf(haveTools("script")).each([
   ["its input", "<&3 2>log"],
   ["its errors", "</dev/null"],
-])("stops a server whose terminal, at %s, is closed, in good order", async (_, redirection) => {
+])("stops a server cleanly when its terminal, at %s, is closed", async (_, redirection) => {
   const folder = mkdtempSync(join(tmpdir(), "piko-hang-up-"));
   scene.defer(() => rmSync(folder, { recursive: true, force: true }));
   const read = (name: string): string => {

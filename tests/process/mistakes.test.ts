@@ -58,13 +58,13 @@ describe("an agent's url", () => {
     );
   });
 
-  it("that asks for TLS where there is none", async () => {
+  it("that begins with https for a port without TLS", async () => {
     expect(await agent(`https://${server.upstream}`)).toBe(
       `1 listen: web: connect ${server.upstream}: the port has no TLS: the url must begin with http://${server.upstream}`,
     );
   });
 
-  it("that leads nowhere", async () => {
+  it("that no server listens on", async () => {
     const time = ["--connect.timeout", "300ms"];
     expect(
       await failing("agent", "http", "web", service, "--connect.url", "http://127.0.0.1:1", ...time),

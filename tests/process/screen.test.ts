@@ -112,7 +112,7 @@ https://web.piko.example.com -> http://SERVICE
   });
 
   it.each([
-    ["when it is asked for them", {}, "--log.format pretty", ""],
+    ["when configured to", {}, "--log.format pretty", ""],
     ["on a terminal that can't be drawn on", { TERM: "dumb" }, "", ""],
     ["in the background", {}, "", " &"],
   ])("writes plain lines %s", async (_, env, flags, behind) => {

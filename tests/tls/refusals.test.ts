@@ -224,7 +224,7 @@ describe.each(PORTS)("the %s port", (port) => {
     expect(await ask(server, port, weak)).toMatch(/^error/);
   });
 
-  it.each(Object.entries(OLD_SUITES))("accepts no cipher that is %s", async (_, suites) => {
+  it.each(Object.entries(OLD_SUITES))("refuses ciphers: %s", async (_, suites) => {
     expect(await alertFor(server, port, clientHello(0x0303, suites))).toBe("handshake_failure");
   });
 

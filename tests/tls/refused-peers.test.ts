@@ -65,7 +65,7 @@ async function refused(at: RunningServer, port: string, reason: string): Promise
   return Number(series.exec(await text(at, "/metrics"))?.[1] ?? 0);
 }
 
-describe.each(["ours", ...(haveGo ? ["Go's"] : [])])("an agent of %s", (kind) => {
+describe.each(["ours", ...(haveGo ? ["Go's"] : [])])("an agent (%s)", (kind) => {
   it.each(Object.keys(STRANGERS))("is refused with %s", async (name) => {
     const at = await startServer(scene, tls.flags(["upstream"]));
     const agent = await launchAgent(kind, at.upstream, STRANGERS[name] as TlsSide);

@@ -89,7 +89,7 @@ async function plainConnections({ admin }: RunningServer): Promise<number> {
 }
 
 together(
-  "has its authorities exchanged in two steps: both, and the new one alone",
+  "has its authorities replaced in two steps: both, then the new one alone",
   async (context) => {
     const scene = ownStage(context);
     const service = await startTrafficService(scene);

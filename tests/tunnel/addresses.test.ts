@@ -148,7 +148,7 @@ describe.skipIf(!available)("names without an answer", () => {
       "a proxy",
       "http web 3000 --connect.url http://127.0.0.1:8001 --connect.proxy-url http://dead.test:3128",
     ],
-  ])("don't hold up the end of an agent that can't find %s", async (_what, args) => {
+  ])("don't delay the exit of an agent that can't find %s", async (_what, args) => {
     const { near } = await hosts();
     const start = (timeout: string): Program =>
       near.start(scene, "agent", `${PIKO} agent ${args} --connect.timeout ${timeout} ${JSON_LOG}`);

@@ -43,7 +43,7 @@ describe("a client that leaves", () => {
       "POST /sum HTTP/1.1\r\nHost: web.test\r\nContent-Length: 1000\r\n\r\nhalf",
       0,
     ],
-  ])("%s disappears from the service too", async (_when, request, bytes) => {
+  ])("%s ends its request at the service", async (_when, request, bytes) => {
     const client = await RawClient.connect(scene, server.proxy);
     client.send(request);
     const { aborted } = await service.request(request.split(" ")[1] ?? "");
@@ -111,7 +111,7 @@ describe("a service that answers with", () => {
     ["a field with a bare line feed", "HTTP/1.1 200 OK\r\nX: a\nSet-Cookie: b\r\nContent-Length: 0\r\n\r\n"],
     ["an interim response and an end", "HTTP/1.1 103 Early Hints\r\n\r\n"],
     ["nothing", ""],
-  ])("%s is answered for with 502", async (_what, text) => {
+  ])("%s gives its client a 502", async (_what, text) => {
     answer = text;
     const client = await RawClient.connect(scene, proxy);
     client.send(get("/"));
@@ -122,7 +122,7 @@ describe("a service that answers with", () => {
 });
 
 describe("a service that never sends its response", () => {
-  it("is given up, however many interim responses it sends, and uses no memory", async () => {
+  it("is given up, however many interim responses it sends, and doesn't use up memory", async () => {
     const interim = Buffer.from("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n".repeat(500), "latin1");
     const ended: Promise<void>[] = [];
     const service = await startRawService(scene, (socket) => {

@@ -11,7 +11,7 @@ export class MemoryStream {
   lostWithSession = false;
   /** Whether its agent hasn't accepted it. */
   unacknowledged = false;
-  /** Whether nothing of it was sent yet. */
+  /** Whether nothing of it has been sent yet. */
   unsent = false;
   /** Number of bytes that it still accepts. */
   room = Number.POSITIVE_INFINITY;

@@ -50,7 +50,7 @@ export interface SignOptions {
   readonly usage?: "serverAuth" | "clientAuth" | "serverAuth,clientAuth" | "signing";
   /** Subject alternative names, `DNS:localhost,IP:127.0.0.1` by default. */
   readonly names?: string;
-  /** Validity, in the form `20260101000000Z`; by default two days from now. */
+  /** Validity, in the form `20260101000000Z`; by default the next two days. */
   readonly from?: string;
   readonly until?: string;
 }

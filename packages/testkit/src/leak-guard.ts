@@ -1,4 +1,4 @@
-// A vitest setup file (`setupFiles`) that fails a test file which ends with more open sockets, servers or pipes than it
+// A vitest setup file (`setupFiles`) that fails any test file which ends with more open sockets, servers or pipes than it
 // began with; vitest itself doesn't notice that. Timers don't show here; FakeClock.assertIdle reports those.
 
 import { afterAll, beforeAll } from "vitest";

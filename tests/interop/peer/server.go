@@ -153,9 +153,8 @@ func (s *goServer) takeTunnel(w http.ResponseWriter, r *http.Request) {
 	emit("disconnected", fields{"endpoint": entry.endpoint, "reason": err.Error()})
 }
 
-// forget removes a tunnel and decrements the endpoint's count, which other nodes learn. Like the Go program, it decrements
-// twice for a tunnel that a request met after its GoAway: once then, and once when the tunnel ends, unless the endpoint has
-// no tunnel left.
+// forget removes a tunnel and decrements the endpoint's count, which other nodes learn. Like the Go program, it decrements twice if
+// a request reached the tunnel after its GoAway: once then, and once when the tunnel ends, unless the endpoint has no tunnel left.
 func (s *goServer) forget(entry *tunnel) {
 	s.lock.Lock()
 	defer s.lock.Unlock()

@@ -159,7 +159,7 @@ describe.runIf(haveCluster())("a cluster of nodes on Kubernetes", () => {
     const dead = victim.spec.nodeName ?? "";
     const alone = (await nodes.list()).filter(({ spec }) => spec.nodeName === dead);
     expect(alone.map(({ metadata }) => metadata.name)).toEqual([victim.metadata.name]);
-    // At so low a rate, requests without a response don't use up the client's connections.
+    // The rate is so low that requests without a response don't use up the client's connections.
     const throughService = await Load.start(namespace, "http://piko-clients:8000", { rate: 5, fresh: true });
     const sums = await others(victim, async (flow) => {
       await promisify(execFile)("sh", ["-c", KILL_NODE], { env: { ...process.env, NODE: dead } });

@@ -19,7 +19,7 @@ export function haveCluster(): boolean {
   return false;
 }
 
-/** Whether a variable that a test also needs is set; if not, prints a message. */
+/** Whether a variable that a test needs is set; if not, prints a message. */
 export function haveVariable(name: "PIKO_KILL_NODE" | "PIKO_NODE_SHELL"): boolean {
   if ((process.env[name] ?? "") !== "") return true;
   process.stderr.write(`skipped: needs ${name}, see tests/kubernetes/README.md\n`);

@@ -13,7 +13,9 @@ const KUBE = process.env["PIKO_TEST_KUBE"] ?? "";
 const IMAGE_NAME = "localhost/piko:test";
 const BARE_NAME = "localhost/node:bare";
 const BASE_NAME = "localhost/node:base";
-/** A library that the bundler's native code needs. The published images of Node.js have it, the base image of `kube` hasn't. */
+/**
+ * A library that the bundler's native code needs. The published images of Node.js have it, the base image of `kube` doesn't.
+ */
 const LIBRT = "librt.so.1";
 const LIBRARIES = ["/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/lib64"];
 /** Machines besides the first one. */
@@ -23,7 +25,7 @@ const MOST_STARTS = 3;
 
 let startedByUs = false;
 
-/** Vitest calls it before all tests. */
+/** Called by Vitest before all tests. */
 export async function setup(): Promise<void> {
   await buildGoTools();
   if (KUBE === "") return;
@@ -88,7 +90,7 @@ function addMachine(number: number, step: (what: string, ...args: readonly strin
   }
 }
 
-/** Vitest calls it after all tests; at the latest it runs when the process exits. */
+/** Called by Vitest after all tests, and at the latest when the process exits. */
 export function teardown(): void {
   if (!startedByUs) return;
   startedByUs = false;

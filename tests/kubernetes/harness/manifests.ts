@@ -1,4 +1,4 @@
-// Manifests without a cluster: renders charts with Helm, and validates the result by Kubernetes' own schemas.
+// Manifests without a cluster: renders charts with Helm, and validates the result against Kubernetes' own schemas.
 
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -66,7 +66,7 @@ export class Chart {
   }
 }
 
-/** Checks manifests by the schemas of a minor version of Kubernetes; returns the errors, empty if there are none. */
+/** Validates manifests against the schemas of a minor version of Kubernetes; returns the errors, empty if there are none. */
 export async function problems(
   yaml: string,
   folder: string,
