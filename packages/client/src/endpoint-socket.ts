@@ -28,13 +28,11 @@ export interface EndpointSocketOptions {
   /** Whether the peer supports half-closes. If not, its end closes both directions, and what this side still sends is lost. */
   readonly halfClose: boolean;
   readonly addresses: SocketAddresses;
-  /**
-   * For a connection on which a WebSocket may be served: follows its frames, so that it can be closed when its listener closes.
-   */
+  /** For a connection on which a WebSocket may be served: follows its frames, so that it can be closed when its listener closes. */
   readonly written?: WrittenFrames | undefined;
 }
 
-/** If the connection was destroyed after `end`, it is cut when the peer has sent to it within such a period. */
+/** A connection that was destroyed after `end` is checked at this interval: it is cut if the peer has sent to it. */
 const LINGER_MS = 5_000;
 /** Maximum wait for a peer that neither sends nor ends: the same as Linux's (`tcp_fin_timeout`). */
 const MAX_LINGER_MS = 60_000;
@@ -131,10 +129,7 @@ export class EndpointSocket extends Duplex {
     return this.destroy();
   }
 
-  /**
-   * Emits `timeout` after `ms` milliseconds without a byte in either direction; 0 disables it. As in `net.Socket`, nothing is
-   * closed.
-   */
+  /** Emits `timeout` after `ms` milliseconds without a byte in either direction; 0 disables it. As in `net.Socket`, nothing is closed. */
   setTimeout(ms: number, callback?: () => void): this {
     this.#idle?.clear();
     this.#idle = undefined;

@@ -77,9 +77,7 @@ function fetchListener(handler: FetchHandler, onError: (error: unknown) => void)
   return (incoming, outgoing) => void answerByFetch(handler, incoming, outgoing, onError);
 }
 
-/**
- * Calls a listener. If it returns a Response instead of writing one, that is sent: `() => new Response("hello")` is a handler.
- */
+/** Calls a listener. If it returns a Response instead of writing one, that is sent: `() => new Response("hello")` is a handler. */
 async function answerByListener(
   listener: RequestListener,
   incoming: IncomingMessage,

@@ -1,6 +1,5 @@
-// Passes requests from tunnels, which carry HTTP/1.1, to servers that speak only HTTP/2: gRPC servers, and those of
-// `node:http2`. Each request gets a stream of one session, bidirectional, with trailers. If either side is cut, so is the
-// other.
+// Passes requests from tunnels, which carry HTTP/1.1, to servers that speak only HTTP/2: gRPC servers, and those of `node:http2`. Each
+// request gets a stream of one session, bidirectional, with trailers. If either side is cut, so is the other.
 
 import { type IncomingMessage, Server as HttpServer, type ServerResponse } from "node:http";
 import {

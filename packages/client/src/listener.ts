@@ -25,10 +25,7 @@ const CLOSE_GRACE_MS = 5_000;
 export interface ListenerEvents {
   /** A client connected to the endpoint. */
   connection: [socket: EndpointSocket];
-  /**
-   * A tunnel is open. `replaced`: the previous one is still open and draining, because its node is stopping or its token has
-   * changed.
-   */
+  /** A tunnel is open. `replaced`: the previous one is still open and draining, because its node is stopping or its token has changed. */
   connected: [tunnel: { nodeId: string | undefined; replaced: boolean }];
   /** A tunnel was opened, or one was lost with its connections. `tunnels`: the current ones. */
   tunnels: [tunnels: TunnelStatus];
@@ -93,10 +90,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
     return this.#upstream.nodeId;
   }
 
-  /**
-   * Where clients reach the endpoint, such as `https://my-endpoint.piko.example.com`; undefined if the server doesn't announce
-   * it.
-   */
+  /** Where clients reach the endpoint, such as `https://my-endpoint.piko.example.com`; undefined if the server doesn't announce it. */
   get url(): string | undefined {
     return this.#upstream.announced?.url;
   }
@@ -182,7 +176,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
     if (signal.aborted) abort();
   }
 
-  /** From now on, the next response on each connection is its last. */
+  /** From now on, the next request on each connection is its last. */
   #endConnections(server: HttpServer): void {
     const onRequest = ({ socket }: IncomingMessage, response: ServerResponse): void => {
       if (this.#open.has(socket as unknown as EndpointSocket)) response.shouldKeepAlive = false;

@@ -4,9 +4,7 @@
 /** Upper bound of the first delay; doubled for each further try. */
 const TRY_BASE_MS = 100;
 const MAX_TRY_MS = 2_000;
-/**
- * With three nodes behind a balancer that chooses at random, all of these tries fail for one listener in 59,000; they take 7 s.
- */
+/** With three nodes behind a balancer that chooses at random, all of these tries fail for one listener in 59,000; they take 7 s. */
 const FIRST_TRIES = 10;
 /** Tries in each later search: with two nodes, they find the other one in 7 of 8 cases. */
 const LATER_TRIES = 3;

@@ -5,10 +5,7 @@ import { connect as connectTls } from "node:tls";
 import { systemClock } from "@piko/tunnel";
 import { SERVICE_KEEP_ALIVE_MS, type ServiceAddress } from "./service-address.js";
 
-/**
- * Opens a connection. It is destroyed with an error if it isn't open in time, or if the service negotiates another protocol
- * (ALPN).
- */
+/** Opens a connection. It is destroyed with an error if it isn't open in time, or if the service negotiates another protocol (ALPN). */
 export function openHttp2(service: ServiceAddress, timeoutMs: number): Socket {
   const { host, port, tls } = service;
   const target = port === 0 ? { path: host } : { host, port };

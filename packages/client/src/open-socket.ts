@@ -46,9 +46,7 @@ export async function openSocket(options: OpenSocketOptions): Promise<OpenSocket
   return await connect(target, tls, tunnel.socket, onSocket);
 }
 
-/**
- * The `tls` options are for the server; a proxy's certificate is verified like any web site's, or with the same authorities.
- */
+/** The `tls` options are for the server; a proxy's certificate is verified like any web site's, or with the same authorities. */
 function proxyTls(tls: TlsOptions | undefined): TlsOptions | undefined {
   const ca = caList(tls);
   return ca === undefined ? undefined : { ca: [...rootCertificates, ...ca] };
@@ -141,7 +139,7 @@ async function requestTunnel(open: OpenSocket, target: HostPort, proxy: ProxyUrl
     throw new ClientError("PIKO_CLIENT_PROXY", message, { status: head.status, retryable });
   }
   if (reader.waitingBytes > 0) {
-    // The server can't have sent anything yet: HTTP and TLS servers wait for the client.
+    // These bytes can't be from the server: HTTP and TLS servers wait for the client.
     throw new ClientError("PIKO_CLIENT_PROXY", `${where}: sent bytes after its response`, {
       retryable: true,
     });

@@ -68,9 +68,8 @@ export interface OpenWebSocketOptions {
   /** Aborts the handshake; the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * If set, `signal` aborts only until the request was sent. From then on the server may consider the connection open and use
-   * it at once. So its response is awaited until this signal cuts the connection, and a connection that the server opened is
-   * returned all the same.
+   * If set, `signal` aborts only until the request was sent. From then on the server may consider the connection open and use it at once.
+   * So its response is awaited until this signal cuts the connection, and a connection that the server opened is returned all the same.
    */
   readonly cut?: AbortSignal | undefined;
   readonly clock?: Clock | undefined;
@@ -145,11 +144,10 @@ function hold(socket: ByteSocket, signal: AbortSignal, clock: Clock): void {
 }
 
 /**
- * Creates a WebSocket connection on an opened socket, and starts reading. The handler gets the bytes after the 101 once this
- * has returned.
+ * Creates a WebSocket connection on an opened socket, and starts reading. The handler gets the bytes after the 101 once this has returned.
  */
 export function startWebSocket(opened: OpenedWebSocket, handler: WebSocketHandler): WebSocketConnection {
-  // A Go server ends a connection by closing TCP. Our nodes send a Close frame before; without one the node is lost.
+  // A Go server ends a connection by closing TCP. Our nodes send a Close frame first; without one, the connection was cut.
   const eofIsEnd = !hasCapability(opened.headers.get(CAPABILITIES_FIELD), HALF_CLOSE);
   const connection = new WebSocketConnection(opened.socket, "client", handler, systemClock, eofIsEnd);
   process.nextTick(() => {

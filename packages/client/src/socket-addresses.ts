@@ -2,10 +2,7 @@
 
 import type { Socket } from "node:net";
 
-/**
- * Addresses of the TCP connection between this program and the Piko server. The client's address is in the forwarded header
- * fields.
- */
+/** Addresses of the TCP connection between this program and the Piko server. The client's address is in the forwarded header fields. */
 export interface SocketAddresses {
   readonly remoteAddress: string | undefined;
   readonly remotePort: number | undefined;

@@ -1,5 +1,4 @@
-// A listener with tunnels to several nodes, behind a load balancer that the test simulates: it chooses the node of each
-// attempt.
+// A listener with tunnels to several nodes, behind a load balancer that the test simulates: it chooses the node of each attempt.
 
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { jsonError, type TestTunnel } from "../test/test-server.js";
@@ -247,7 +246,7 @@ describe("Upstream with several tunnels", () => {
       await stage.attempt();
       await stage.event("changed 2 of 2");
       looksNoMore(stage);
-      // With two outdated tunnels, a surplus tunnel of a Go node can't replace the one to our node.
+      // Both tunnels are outdated. A second new tunnel to the Go node is surplus: it can't replace the one to node a.
       token = "two";
       stage.upstream.renewToken();
       await stage.event("connected undefined true");

@@ -28,10 +28,7 @@ export interface ServerOptions {
 
 /** What happens to an upstream's tunnels. All are called from the event loop, never from within a call to the upstream. */
 export interface UpstreamEvents {
-  /**
-   * A tunnel is open. `replaced`: an earlier one is still open and is being drained, because its node drains or its token is
-   * outdated.
-   */
+  /** A tunnel is open. `replaced`: an earlier one is still open and is being drained, because its node drains or its token is outdated. */
   connected?(tunnel: { nodeId: string | undefined; replaced: boolean }): void;
   /** The tunnels have changed; reported after `connected`, and before `disconnected`. */
   changed?(tunnels: TunnelStatus): void;

@@ -16,10 +16,7 @@ import { type AnnouncedAddress, readAnnouncedAddress } from "./announced-address
 import type { OpenedWebSocket } from "./open-websocket.js";
 import { addressesOf, type SocketAddresses } from "./socket-addresses.js";
 
-/**
- * If a Go node's tunnel is never idle, new streams are refused for this long before the deadline, so that those in progress can
- * end.
- */
+/** If a Go node's tunnel is never idle, new streams are refused for this long before the deadline, so that those in progress can end. */
 const REFUSE_MS = 1_000;
 
 /** The events that the upstream receives. */
@@ -168,8 +165,7 @@ export class UpstreamTunnel implements TunnelSessionHandler {
     this.#looking = true;
     const look = (): void => {
       this.#looking = false;
-      // Bytes that a stream sent before its end may still be queued. Closing waits for them: this is called again when they
-      // were sent.
+      // Bytes that a stream sent before its end may still be queued. Closing waits for them: this is called again when they were sent.
       if (this.streamCount === 0 && !this.#opened.socket.out.congested) this.#close();
     };
     // oxlint-disable-next-line no-restricted-globals -- the first ends the present turn, the second comes after the next round of reads

@@ -21,10 +21,7 @@ const NO_TLS_CODES: ReadonlySet<string> = new Set([
   "EPROTO",
 ]);
 
-/**
- * Explains why a URL leads to another kind of port than `path` is for, judging by its response; undefined if it doesn't seem
- * to.
- */
+/** Explains why a URL leads to another kind of port than `path` is for, judging by its response; undefined if it doesn't seem to. */
 export function explainRefusal(path: string, status: number, text: string): string | undefined {
   if (/HTTP request to an HTTPS server/i.test(text))
     return "the port requires TLS: the url must begin with https://";

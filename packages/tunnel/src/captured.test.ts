@@ -1,6 +1,5 @@
 // Whole exchanges between a Go server and agents, captured byte for byte: they are read through both layers, and what is sent
 // in answer is compared.
-// is sent in answer compared.
 
 import { describe, expect, it } from "vitest";
 import { type Recorder, SessionBench } from "../tests/session-bench.js";

@@ -85,9 +85,7 @@ export class TunnelSession implements WebSocketHandler, SessionHandler {
     this.#webSocket.pong(OTHER_NODES);
   }
 
-  /**
-   * Ends the tunnel so that a Go agent reconnects: GoAway(2), then FIN. A plain close or a Close frame would end its process.
-   */
+  /** Ends the tunnel so that a Go agent reconnects: GoAway(2), then FIN. A plain close or a Close frame would end its process. */
   evict(): void {
     this.yamux.goAway(GO_AWAY_INTERNAL_ERROR);
     this.yamux.end();

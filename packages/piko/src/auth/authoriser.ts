@@ -95,9 +95,7 @@ export class Authoriser {
     this.onChange();
   }
 
-  /**
-   * Whether an identity that was accepted earlier would still be accepted with the current keys, tenants and revoked tokens.
-   */
+  /** Whether an identity that was accepted earlier would still be accepted with the current keys, tenants and revoked tokens. */
   stillTrusts(identity: Identity, endpointId: string): boolean {
     return this.#verifierOf(identity.tenantId)?.stillTrusts(identity, endpointId) === true;
   }

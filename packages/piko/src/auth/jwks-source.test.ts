@@ -220,7 +220,7 @@ describe("an unknown key", () => {
     expect(rig.names).toEqual(["three"]);
   });
 
-  it("is looked for by a fetch that begins after its token arrived, since it may have been published since the last one began", async () => {
+  it("is looked for by a fetch that begins after its token arrived: it may have been published since the last one", async () => {
     const rig = await Rig.start();
     let open = (): void => {};
     rig.gate = new Promise((resolve) => {

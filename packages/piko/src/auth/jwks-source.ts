@@ -20,8 +20,7 @@ const AHEAD = 0.8;
 const SHORTEST_MS = 10_000;
 const SHORTEST_FILE_MS = 1_000;
 /**
- * Time until a fetch is retried after a failure: doubled with each further one, up to a maximum that is short if there are no
- * keys yet.
+ * Time until a fetch is retried after a failure: doubled with each further one, up to a maximum that is short if there are no keys yet.
  */
 const RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 60_000;

@@ -9,14 +9,10 @@ import { KeySet, publicKey, type VerifyingKey } from "./keys.js";
 export const MAX_JWKS_BYTES = 1_048_576;
 const MAX_JWKS_KEYS = 1_000;
 const MIN_RSA_BITS = 2_048;
-/**
- * Keys that are imported per turn: one on P-521 takes 3 ms, so a set of a thousand would block everything else for 3 seconds.
- */
+/** Keys that are imported per turn: one on P-521 takes 3 ms, so a set of a thousand would block everything else for 3 seconds. */
 export const KEYS_PER_TURN = 4;
 
-/**
- * Parses a key set, a few keys per turn. Rejects with an Error if it isn't one, has too many keys, or none that can be used.
- */
+/** Parses a key set, a few keys per turn. Rejects with an Error if it isn't one, has too many keys, or none that can be used. */
 export async function parseJwks(bytes: Buffer): Promise<KeySet> {
   let json: unknown;
   try {

@@ -81,9 +81,7 @@ export async function hmacKey(secret: Buffer): Promise<VerifyingKey> {
   return { keyId: undefined, fingerprint: digestOf("hmac", secret), byAlgorithm };
 }
 
-/**
- * Creates a public key. `only` restricts it to one algorithm, undefined to all that fit its kind; undefined if none is left.
- */
+/** Creates a public key. `only` restricts it to one algorithm, undefined to all that fit its kind; undefined if none is left. */
 export function publicKey(key: KeyObject, keyId?: string, only?: string): VerifyingKey | undefined {
   const algorithms = algorithmsOf(key).filter((algorithm) => only === undefined || only === algorithm);
   if (algorithms.length === 0) return undefined;

@@ -1,5 +1,4 @@
-// Why a token is rejected: the text for the client, which is Go Piko's and reveals no more, and the reason for the log and
-// metrics.
+// Why a token is rejected: the text for the client, which is Go Piko's and reveals no more, and the reason for the log and metrics.
 
 /** The answer to a rejected request. */
 export interface Refusal {

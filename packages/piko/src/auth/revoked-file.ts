@@ -51,7 +51,7 @@ export class RevokedFile implements Revoked {
   }
 }
 
-/** Blank lines don't make an empty id. */
+/** Reads the ids; skips blank lines, so that none is empty. */
 function readIds(bytes: Buffer): ReadonlySet<string> {
   const lines = bytes.toString("utf8").split("\n");
   return new Set(lines.map((line) => line.trim()).filter((line) => line !== "" && !line.startsWith("#")));

@@ -39,10 +39,7 @@ export class SoughtKeys {
     this.#next = new Set();
   }
 
-  /**
-   * New keys are available, from the fetch in progress or (`fetched` is false) otherwise. Calls the seekers whose key is among
-   * them.
-   */
+  /** New keys are available, from the fetch in progress or (`fetched` is false) otherwise. Calls the seekers whose key is among them. */
   onKeys(knows: (keyId: string) => boolean, fetched: boolean): void {
     const missing = new Set<string>();
     if (fetched) {

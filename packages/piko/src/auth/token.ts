@@ -30,8 +30,7 @@ export function readTokenHeader(token: string): TokenHeader | Refusal {
   }
   if (typeof header !== "object" || header === null || Array.isArray(header)) return REFUSED.form;
   const fields = new Map<string, unknown>(Object.entries(header));
-  // RFC 7515 section 4.1.11: a recipient that doesn't understand a critical extension must reject the token. None is supported
-  // here.
+  // RFC 7515 section 4.1.11: a recipient that doesn't understand a critical extension must reject the token. None is supported here.
   if (fields.has("crit")) return REFUSED.critical;
   const algorithm = fields.get("alg");
   const keyId = fields.get("kid");

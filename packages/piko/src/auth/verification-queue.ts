@@ -13,19 +13,16 @@ export interface Waiter {
   onVerified(result: Identity | Refusal): void;
 }
 
-/**
- * Maximum verifications in progress: as many as Node has threads for them, since all of their results may arrive in one turn.
- */
+/** Maximum verifications in progress: as many as Node has threads for them. All of their results may arrive in one turn. */
 export const MAX_ACTIVE = 4;
 
 /**
- * Maximum verifications begun in one turn. Those that need no signature end within the turn, and many may have waited for the
- * same key.
+ * Maximum verifications begun in one turn. Those that need no signature end within the turn, and many may have waited for the same key.
  */
 const MAX_STARTS = 2 * MAX_ACTIVE;
 
 /**
- * Fraction of the pending requests that may wait for unknown keys: others have to be accepted meanwhile. By default there is
+ * Fraction of `maxPending` that may wait for unknown keys: other requests have to be accepted meanwhile. By default there is
  * room for 300 requests a second until the next fetch, which may be ten seconds away.
  */
 const KEY_WAITERS = 0.75;

@@ -107,8 +107,7 @@ describe("changes of a node", () => {
 
   it("are sent between rounds, unless late timers show that the node is short of CPU: then they wait for a round", () => {
     expect(meanSpreadMs(0)).toBeLessThan(20);
-    // One of the two nodes starts a round every 60 ms; sent between rounds, only as late as its timer, a change would take 25
-    // ms.
+    // One of the two nodes starts a round every 60 ms; sent between rounds, only as late as its timer, a change would take 25 ms.
     expect(meanSpreadMs(30)).toBeGreaterThan(32);
   });
 });

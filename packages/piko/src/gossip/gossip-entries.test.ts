@@ -41,8 +41,7 @@ describe("entries", () => {
     big.gossip.upsertLocal("endpoint:last", "1");
     rig.clock.run(500);
     expect(a.view.nodes.get("b")?.keys.size).toBe(2);
-    // Now c can learn of this entry only from a, whose packets are too small for it. A TCP refusal would reveal too soon that b
-    // is gone.
+    // Now c can learn of this entry only from a, whose packets are too small for it. A TCP refusal would reveal too soon that b is gone.
     rig.network.crash(big.transport, "host");
     rig.network.heal();
     rig.clock.run(1_800);

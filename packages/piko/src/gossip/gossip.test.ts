@@ -75,7 +75,7 @@ describe("nodes that are gone", () => {
     void c.gossip.leave();
     rig.clock.run(1_000);
     expect(b.told).toContain("leave c");
-    // c returns and dies while b is cut off; a, which hasn't noticed its death yet, tells b about it.
+    // c returns and dies while b is cut off; a, which hasn't noticed the crash yet, tells b about c's return.
     rig.network.partition([B]);
     rig.network.crash(c.transport, "process");
     const again = rig.startNode("c", C, [`${A}:8003`], { initialVersion: 5_000 });

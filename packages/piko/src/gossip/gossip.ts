@@ -1,6 +1,5 @@
-// Membership and shared keys of a cluster: the public interface of this folder. The server's node creates one, sets its keys,
-// and is notified of the keys of other nodes. Time, randomness and the network are passed in; everything else here is
-// deterministic.
+// Membership and shared keys of a cluster: the public interface of this folder. The server's node creates one, sets its keys, and is
+// notified of the keys of other nodes. Time, randomness and the network are passed in; everything else here is deterministic.
 
 import { type Clock, type Timer } from "@piko/tunnel";
 import { ClusterState } from "./state/cluster-state.js";
@@ -51,9 +50,7 @@ export interface GossipOptions {
    * node that is joined remembers it.
    */
   readonly initialVersion?: number;
-  /**
-   * Time between rounds. All timeouts of failure detection are multiples of it: a dead node is removed after 30. Default 100.
-   */
+  /** Time between rounds. All timeouts of failure detection are multiples of it: a dead node is removed after 30. Default 100. */
   readonly intervalMs?: number;
   /** Maximum size of a datagram to send, in bytes. Default 1400. */
   readonly maxPacketSize?: number;
@@ -296,9 +293,7 @@ export class Gossip {
     if (this.#local.delete(key)) this.#changed();
   }
 
-  /**
-   * Whether a key can be set to a value. An entry that doesn't fit into a packet would hold up all later changes of this node.
-   */
+  /** Whether a key can be set to a value. An entry that doesn't fit into a packet would hold up all later changes of this node. */
   fits(key: string, value: string): boolean {
     return this.#builder.fits(key, value);
   }

@@ -10,7 +10,7 @@ beforeEach(() => {
 });
 
 describe("joining", () => {
-  it("is neither spoiled nor delayed by one dead address", async () => {
+  it("is neither prevented nor delayed by one dead address", async () => {
     rig.startNode("a", A);
     const b = rig.startNode("b", B);
     const pending = b.gossip.join([`${C}:8003`, `${A}:8003`]);

@@ -1,6 +1,5 @@
-// Connects to the first of several addresses that accepts (RFC 8305): the next one is tried a short time after the previous
-// one, or when that has failed, and all earlier attempts continue. So neither a dead address nor a slow one costs more than
-// that time.
+// Connects to the first of several addresses that accepts (RFC 8305): the next one is tried a short time after the previous one, or when
+// that has failed, and all earlier attempts continue. So neither a dead address nor a slow one costs more than that time.
 
 import { isIPv6, type Socket } from "node:net";
 import type { Clock } from "../clock.js";
@@ -84,9 +83,7 @@ class Race {
   }
 }
 
-/**
- * Alternates between the families, IPv6 first, so that a family without connectivity costs one attempt (RFC 8305 section 4).
- */
+/** Alternates between the families, IPv6 first, so that a family without connectivity costs one attempt (RFC 8305 section 4). */
 export function interleave(addresses: readonly string[]): string[] {
   const unique = [...new Set(addresses)];
   const six = unique.filter((address) => isIPv6(address));
@@ -99,14 +96,12 @@ export function interleave(addresses: readonly string[]): string[] {
 }
 
 /**
- * Error codes of addresses to which this host has no route at all, such as any IPv6 address: they say nothing about the peer.
+ * Error codes for addresses to which this host has no route at all, such as IPv6 addresses on a host without IPv6; they say
+ * nothing about the peer.
  */
 const NO_WAY: ReadonlySet<string | undefined> = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT", "ENETUNREACH"]);
 
-/**
- * Joins errors as Node does, without a message. The result has a code if all addresses that could be tried failed with the same
- * one.
- */
+/** Joins errors as Node does, without a message. The result has a code if all addresses that could be tried failed with the same one. */
 function joinErrors(errors: readonly NodeJS.ErrnoException[]): Error {
   const [first] = errors;
   if (first === undefined) return new Error("connection closed");

@@ -247,7 +247,7 @@ async function untilNoticed(socket: ByteSocket, calls: SocketRecorder): Promise<
 }
 
 describe("a reset", () => {
-  it("that arrives together with bytes isn't taken for an end, which libuv calls it", async () => {
+  it("that arrives together with bytes isn't taken for an end, although libuv reports one", async () => {
     for (const ended of [false, true]) {
       const { near, nearCalls, far, farCalls } = await connectLoopback();
       if (ended) {

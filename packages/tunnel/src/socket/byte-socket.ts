@@ -314,7 +314,7 @@ export class ByteSocket implements Reader, UnwatchedSocket {
     socket.on("error", (error) => {
       this.#error = error;
     });
-    // A connection can be closed before it is taken over; its event was emitted already then.
+    // A connection can be closed before it is taken over; then its event was already emitted.
     if (socket.closed) process.nextTick(() => this.#onClose());
     else socket.on("close", () => this.#onClose());
   }

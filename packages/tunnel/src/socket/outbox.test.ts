@@ -184,7 +184,7 @@ describe("Outbox", () => {
     expect(socket.takeAll().toString()).toBe("secret");
   });
 
-  it("treats TLS as congested when it has more than a turn's bytes, whose end it reports a turn later", () => {
+  it("treats TLS as congested only above a turn's bytes, since it reports a turn later that they were sent", () => {
     const { socket, out } = setup(false);
     socket.stalled = true;
     const bytes = Buffer.alloc(SLAB_BYTES);

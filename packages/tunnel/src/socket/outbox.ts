@@ -17,9 +17,7 @@ export class Outbox implements Flushable, Postponed {
   flushes: number;
   /** Undefined while there is no connection; flushed bytes are held until then. */
   #socket: Socket | undefined;
-  /**
-   * Plain TCP passes bytes to the kernel within write(). TLS does so later, so memory that is reused at once has to be copied.
-   */
+  /** Plain TCP passes bytes to the kernel within write(). TLS does so later, so memory that is reused at once has to be copied. */
   #synchronous: boolean;
   readonly #held: Buffer[];
   #heldBytes: number;
@@ -185,8 +183,7 @@ export class Outbox implements Flushable, Postponed {
       return;
     }
     const below = socket.write(view);
-    // If the buffer is empty right after write(), the kernel has everything and the slab is free. Otherwise libuv still points
-    // into it.
+    // If the buffer is empty right after write(), the kernel has everything and the slab is free. Otherwise libuv still points into it.
     if (socket.writableLength === 0) giveSlab(slab);
     else if (!below) {
       this.#onFull(socket);
@@ -252,7 +249,7 @@ const MOST_HELD_BYTES = 16 * 1024;
 const SMALL_COPY_BYTES = 24;
 /** Larger writes aren't delayed. */
 const MOST_LATER_BYTES = 512;
-/** Bytes that TLS may have queued without being congested: those of one turn, whose end it reports in the next one. */
+/** Bytes that TLS may have queued without being congested: those of one turn. It reports only in the next turn that they were sent. */
 const MOST_ENCRYPTED_BYTES = SLAB_BYTES;
 /** Queued bytes that fill no more than this fraction of their slab are copied. */
 const SPARE_SHARE = 1 / 4;

@@ -17,8 +17,7 @@ export function giveBack(chunk: Buffer): void {
 const drop: (memory: ArrayBuffer) => void = dropper();
 
 /**
- * Uses `transfer` of ES2024, from Node.js 22 on. Before, uses a message port whose other end is closed: memory transferred to
- * it is lost.
+ * Uses `transfer` of ES2024, from Node.js 22 on. Before, uses a message port whose other end is closed: memory transferred to it is lost.
  */
 function dropper(): (memory: ArrayBuffer) => void {
   const { transfer } = ArrayBuffer.prototype as { transfer?: (byteLength: number) => ArrayBuffer };

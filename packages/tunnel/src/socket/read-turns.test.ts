@@ -74,8 +74,7 @@ describe("one turn reads", () => {
   });
 
   it("in addition for TLS, what was already decrypted", async () => {
-    // Node reads 64 KiB from the socket at a time. A turn that is used up stops that, but what was decrypted is still passed
-    // on.
+    // Node reads 64 KiB from the socket at a time. A turn that is used up stops that, but what was decrypted is still passed on.
     const perTurn = await readUpload(await connectLoopback(tls));
     expect(perTurn[0]).toBeLessThanOrEqual((256 + 64) * KIB);
     expect(Math.max(...perTurn)).toBeLessThanOrEqual((1024 + 64) * KIB);

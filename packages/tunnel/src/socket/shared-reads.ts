@@ -16,9 +16,8 @@ export interface OnRead {
 }
 
 /**
- * Moves an accepted socket, which has to be paused, to a new Socket object that reads into the shared memory (feature-checked).
- * TLS sockets, and those with bytes that were read and put back, stay as they are, and read with `data` events: then `shared`
- * is false.
+ * Moves an accepted socket, which has to be paused, to a new Socket object that reads into the shared memory (feature-checked). TLS
+ * sockets, and those with bytes that were read and put back, stay as they are, and read with `data` events: then `shared` is false.
  */
 export function adoptSocket(accepted: Socket, onread: OnRead): { socket: Socket; shared: boolean } {
   const handle = (accepted as unknown as { _handle?: { useUserBuffer?: unknown } | null })._handle;

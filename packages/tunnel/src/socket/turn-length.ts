@@ -14,8 +14,8 @@ const READ_BYTES: Readonly<Record<ReadLength, number>> = { short: 64 * KIB, long
 const LEAST_BYTES = 16 * KIB;
 /**
  * The longest turn has this many reads: in a row they move bulk as cheaply as if there were no limit; with turns of one read,
- * an upload took 40 % more CPU. All lengths differ by this factor, and a turn is at most one step longer than the last, so only
- * lasting bulk gets long turns.
+ * an upload took 40 % more CPU. Lengths grow in steps of this factor, and a turn is at most one step longer than the last, so
+ * only lasting bulk gets long turns.
  */
 const STEP = 4;
 /** Messages that are enough for one turn, at well below a microsecond each. */

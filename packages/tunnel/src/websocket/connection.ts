@@ -280,7 +280,7 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
     this.#closeSent = true;
   }
 
-  /** Control frames are rare: each is sent in its own frame, after what was written before it. */
+  /** Control frames are rare: each is sent by itself, after what was written before it. */
   #sendControl(opcode: number, payload: Buffer): void {
     this.out.flush();
     if (!this.socket.socket.writable) return;

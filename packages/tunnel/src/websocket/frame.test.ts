@@ -65,7 +65,7 @@ describe("isValidCloseCode", () => {
     },
   );
 
-  it.each([0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535])("refuses %i", (code) => {
+  it.each([0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535])("rejects %i", (code) => {
     expect(isValidCloseCode(code)).toBe(false);
   });
 });

@@ -25,10 +25,7 @@ export function frameHeaderBytes(payloadBytes: number, masked: boolean): number 
   return masked ? length + 4 : length;
 }
 
-/**
- * Writes the header of an unfragmented frame at `offset`; returns the offset of the payload. `key` is undefined for unmasked
- * frames.
- */
+/** Writes the header of an unfragmented frame at `offset`; returns the offset of the payload. `key` is undefined for unmasked frames. */
 export function writeFrameHeader(
   buffer: Buffer,
   offset: number,

@@ -4,10 +4,7 @@
 
 import type { YamuxStream } from "./stream.js";
 
-/**
- * A stream or ping that is unanswered for this long makes the peer doubtful: a running peer answers within tens of
- * milliseconds.
- */
+/** A stream or ping that is unanswered for this long makes the peer doubtful: a running peer answers within tens of milliseconds. */
 export const DOUBT_AFTER_MS = 1_000;
 /** How long doubt continues after a late answer; doubled for each further one. */
 const FIRST_HOLD_MS = 500;

@@ -20,7 +20,7 @@ export class YamuxFrameWriter {
     writeHeader(this.#out.slab as Buffer, at, type, flags, streamId, length);
   }
 
-  /** Sends window, and every flag that can't be sent with data. `later`: as above. */
+  /** Sends a window update, and every flag that can't be sent with data. `later`: as above. */
   sendWindowUpdate(streamId: number, flags: number, delta: number, later = false): void {
     this.sendHeader(TYPE_WINDOW_UPDATE, flags, streamId, delta, later);
   }

@@ -20,10 +20,7 @@ export const GO_AWAY_INTERNAL_ERROR = 2;
 /** Receive window of a new stream, in both directions, fixed by the protocol. */
 export const INITIAL_WINDOW_BYTES: number = 256 * 1024;
 
-/**
- * Maximum length of a data frame that we send: Go readers accept any length, but control frames shouldn't have to wait for
- * more.
- */
+/** Maximum length of a data frame that we send: Go readers accept any length, but control frames shouldn't have to wait for more. */
 export const MAX_DATA_BYTES: number = 64 * 1024;
 
 export const LAST_STREAM_ID = 0xffff_fffe;

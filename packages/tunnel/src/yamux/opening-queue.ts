@@ -13,10 +13,7 @@ export const MAX_QUEUED_STREAMS = 1_024;
 export class OpeningQueue {
   readonly #clock: Clock;
   #queued: YamuxStream[];
-  /**
-   * Streams that are on the wire and not accepted: how many, since when, and whether the peer accepted others since the last
-   * check.
-   */
+  /** Streams that are on the wire and not accepted: how many, since when, and whether the peer accepted others since the last check. */
   #unaccepted: number;
   #sinceMs: number;
   #acceptedOthers: boolean;

@@ -1,4 +1,4 @@
-// How a session feeds its doubt, and what is held back from a peer in doubt.
+// What a session reports to its `Doubt`, and what is held back from a doubtful peer.
 
 import { describe, expect, it } from "vitest";
 import { SessionBench } from "../../tests/session-bench.js";

@@ -136,7 +136,7 @@ describe("an accepted stream", () => {
 });
 
 describe("stream ids", () => {
-  it("are renewed in time: both sides are asked to move on, and an idle session ends with GoAway(2)", () => {
+  it("are watched: before they run out, both sides are asked to move on, and an idle session ends with GoAway(2)", () => {
     const bench = new SessionBench("server", { firstStreamId: 0xdfff_fffe });
     const last = bench.open();
     bench.sent();

@@ -19,8 +19,7 @@ class End implements StreamHandler {
   paused = false;
   ending = false;
   /**
-   * Set after a write that was not accepted completely: then only `onWritable` may restart the source, so that a missing call
-   * is noticed.
+   * Set after a write that was not accepted completely: then only `onWritable` may restart the source, so that a missing call is noticed.
    */
   blocked = false;
   resetHere = false;

@@ -187,7 +187,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
 
   onPayload(buffer: Buffer, start: number, end: number, last: boolean): void {
     const stream = this.#receiving;
-    // The peer may send to a stream that is closed here for a round trip: this is dropped, as is everything after a FIN.
+    // For one round trip the peer may still send to a stream that is closed here: such data is dropped, as is everything after a FIN.
     if (stream === undefined || stream.closed) return;
     if (stream.remoteEnded) {
       if (last && this.#finBehindPayload) this.#end(stream);
@@ -301,7 +301,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
     return undefined;
   }
 
-  /** If the owner throws, that is its fault, and refuses the stream. */
+  /** An error that the owner throws is its own fault, and refuses the stream. */
   #accept(stream: YamuxStream): StreamHandler | undefined {
     try {
       return this.#handler.onStream(stream);

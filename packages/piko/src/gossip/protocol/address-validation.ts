@@ -49,7 +49,7 @@ export class AddressValidation {
     dropOldest(this.#validated);
   }
 
-  /** A datagram came from the address, or seems to. */
+  /** A datagram came from the address, or seems to have. */
   received(addr: string, bytes: number): void {
     if (!this.#validated.has(addr)) this.#find(addr, 0).credit += AMPLIFICATION * bytes;
   }

@@ -10,7 +10,7 @@ export interface TrafficBytes {
   packetBytesOutbound: number;
 }
 
-/** Totals since the start. Bytes are those of the protocol; a transport counts its own overhead itself. */
+/** Totals since the start. Bytes are those of the protocol; a transport counts its own overhead. */
 export class GossipCounters implements TrafficBytes {
   connectionsInbound = 0;
   connectionsOutbound = 0;

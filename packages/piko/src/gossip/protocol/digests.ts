@@ -41,7 +41,7 @@ export function receiveDigest(core: GossipCore, digest: readonly DigestEntry[]):
 }
 
 /**
- * Another node knows this node by a version that it hasn't reached in this incarnation, at another address, or as having left.
+ * Another node knows a version of this node that it hasn't reached in this incarnation, or knows it at another address or as having left.
  */
 function receiveOwnEntry(core: GossipCore, { version, left, addr }: DigestEntry): void {
   const { local, cluster } = core;

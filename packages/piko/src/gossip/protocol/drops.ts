@@ -1,5 +1,4 @@
-// Counts the messages that a transport drops unread, and logs them once a minute per reason: anyone who reaches the port can
-// cause them.
+// Counts the messages that a transport drops unread, and logs them once a minute per reason: anyone who reaches the port can cause them.
 
 import type { Clock } from "@piko/tunnel";
 import type { GossipLogger } from "./core.js";

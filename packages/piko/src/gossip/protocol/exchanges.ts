@@ -1,6 +1,5 @@
-// Requests to other nodes over TCP. A join both announces and asks: the answer holds all entries for which the other node has
-// newer versions. So the same request serves to join a cluster, to fetch what is too large for packets, and to probe a silent
-// node.
+// Requests to other nodes over TCP. A join both announces and asks: the answer holds all entries for which the other node has newer
+// versions. So the same request serves to join a cluster, to fetch what is too large for packets, and to probe a silent node.
 
 import { SILENCE_SUSPECT } from "../state/failure-detector.js";
 import type { Member } from "../state/member.js";
@@ -95,7 +94,7 @@ export class Exchanges {
     };
   }
 
-  /** Fetches newer entries from a node, unless a fetch is in progress or began only just before. */
+  /** Fetches newer entries from a node, unless a fetch is in progress or was started recently. */
   fetch(member: Member): void {
     const now = this.#core.now();
     // A join in progress brings the same entries.
@@ -211,7 +210,7 @@ export class Exchanges {
       }
       yield;
     }
-    // The answer may have just reported that this node returned.
+    // The answer may have just reported the responder's own return.
     if (heard?.status === "candidate" && cluster.find(from.nodeId) === heard) cluster.heard(heard, start);
     if (own !== undefined) this.#soughtSelf = true;
     return from;

@@ -16,10 +16,7 @@ const CANDIDATE_PAUSE = 2;
  * prove nothing.
  */
 const SPARED_INTERVALS = 20;
-/**
- * Maximum exchanges of this kind at a time. When half of a large cluster falls silent, most members are checked by packets
- * only.
- */
+/** Maximum exchanges of this kind at a time. When half of a large cluster falls silent, most members are checked by packets only. */
 const MAX_EXCHANGES = 64;
 
 /** Checks all members. */

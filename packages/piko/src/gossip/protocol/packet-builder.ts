@@ -88,8 +88,7 @@ export class PacketBuilder {
     maxPackets: number,
     maxBytes: number = Number.POSITIVE_INFINITY,
   ): DeltaPackets {
-    // If `maxBytes` is below one packet, the only packet is smaller. A remainder above whole packets isn't used for another
-    // one.
+    // If `maxBytes` is below one packet, the only packet is smaller. A remainder above whole packets isn't used for another one.
     this.#room = Math.min(this.#max, maxBytes);
     const most = Math.max(1, Math.min(maxPackets, Math.floor(maxBytes / this.#room)));
     const packets: Buffer[] = [];

@@ -83,8 +83,7 @@ export class PacketHandler {
     const missing = receiveDigest(core, entries);
     const wantsDigest = request && entries.length > 0;
     if (sender.status === "candidate") {
-      // Only one packet until the candidate has shown that packets reach it there; half of its allowance is reserved for the
-      // probe.
+      // Only one packet until the candidate has shown that packets reach it there; half of its allowance is reserved for the probe.
       core.sendDelta(
         sender.addr,
         core.cluster.deltaFor(entries),
@@ -143,7 +142,7 @@ export class PacketHandler {
     return [...newer.map(digestEntry), ...cluster.someDigest(theirs.length, random, said)];
   }
 
-  /** `alive`: whether it is a sign of life. Without `origin`, each delta is. Even a late one is: CPU may be scarce. */
+  /** `alive`: whether it is a sign of life. Without `origin`, every delta is. So is a late one: CPU may be scarce. */
   #delta(sender: Member, nodes: readonly NodeDelta[], alive: boolean): void {
     const { cluster, counters, local } = this.#core;
     if (alive) cluster.heard(sender);
@@ -160,7 +159,7 @@ export class PacketHandler {
       if (member === undefined || this.#core.now() < member.answersFrom) continue;
       if (member.status !== "candidate" || member === sender) applied += cluster.apply(member, entries);
     }
-    // The delta may have just reported that its sender returned.
+    // The delta may have just reported its sender's own return.
     if (alive && cluster.find(sender.id) === sender && sender.status === "candidate") cluster.heard(sender);
     if (applied > 0) this.#onChanges();
   }

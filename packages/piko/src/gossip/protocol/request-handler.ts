@@ -1,6 +1,5 @@
-// Answers requests over TCP: joins and leaves of other nodes. The answer is sent over the same connection, so the sender's
-// address may differ from the one that it claims; but then nothing in the request is trusted until the sender has answered at
-// that address.
+// Answers requests over TCP: joins and leaves of other nodes. The answer is sent over the same connection, so the sender's address may
+// differ from the one that it claims; but then nothing in the request is trusted until the sender has answered at that address.
 
 import type { Member } from "../state/member.js";
 import { MESSAGE_LEAVE, type NodeDelta, type Sender } from "../wire/messages.js";

@@ -35,7 +35,7 @@ describe("join addresses", () => {
     },
   );
 
-  it("stand for all records of their names, without duplicates", async () => {
+  it("resolve to all records of their names, without duplicates", async () => {
     const { targets, failures } = await resolveJoinAddresses(
       ["piko", "other", "other:1", "10.0.0.9", "::1"],
       {

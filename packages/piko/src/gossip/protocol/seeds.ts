@@ -57,8 +57,7 @@ export class Seeds {
   }
 
   /**
-   * Joins; calls back once, with the first answer or when all have failed. Calling the returned function cancels it without a
-   * callback.
+   * Joins; calls back once, with the first answer or when all have failed. Calling the returned function cancels it without a callback.
    */
   join(addresses: readonly string[], done: (result: JoinResult) => void): () => void {
     this.#addresses = addresses;

@@ -8,8 +8,8 @@ import type { Sender } from "../wire/messages.js";
 import { isNodeId, parsePeerAddress } from "../wire/peer-address.js";
 
 /**
- * The member that a message is from; undefined if nothing in the message must be believed. An unknown sender becomes a
- * candidate, unless the message is an answer: this node didn't ask it.
+ * The member that a message is from; undefined if nothing in the message can be trusted. An unknown sender becomes a candidate,
+ * unless the message is an answer: this node didn't ask it.
  */
 export function identify(core: GossipCore, from: Sender, ip: string, answer: boolean): Member | undefined {
   const { cluster } = core;

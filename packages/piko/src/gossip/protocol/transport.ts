@@ -11,8 +11,8 @@ export interface MessageEnd {
 }
 
 /**
- * Takes the pieces of the answer to a request, read as fast as the asker takes them, or undefined to close without one. Called
- * once.
+ * Called once with the pieces of the answer to a request, which are read as fast as the asker takes them. Undefined closes
+ * without an answer.
  */
 export type Answer = (pieces: Iterator<Buffer> | undefined) => void;
 
@@ -30,16 +30,14 @@ export interface TransportReceiver {
   onPacket(packet: Buffer, fromIp: string, origin?: PacketOrigin): void;
   /** A connection was closed at once because there are too many. */
   onConnectionRefused(): void;
-  /** Creates what finds the end of a request that begins to arrive. */
+  /** Creates a {@link MessageEnd} for a request that begins to arrive. */
   requestEnd(): MessageEnd;
   /**
    * A complete request over TCP. `end` is the object from `requestEnd` that found its end. The bytes are in use until `answer`
    * is called, which may be later.
    */
   onRequest(request: Buffer, fromIp: string, answer: Answer, end: MessageEnd): void;
-  /**
-   * A member's packet or request was dropped because its clock is ahead of this node's by `aheadMs`. Nothing in it may be used.
-   */
+  /** A member's packet or request was dropped because its clock is ahead of this node's by `aheadMs`. Nothing in it may be used. */
   onClockOff?(message: Buffer, aheadMs: number): void;
 }
 

@@ -101,12 +101,12 @@ describe("an envelope", () => {
     ["another secret", deriveLifeKey(createGossipKey(Buffer.alloc(32, 1)), LIFE, "piko")],
     ["another life", deriveLifeKey(key, Buffer.alloc(16, 1), "piko")],
     ["another cluster", deriveLifeKey(key, LIFE, "other")],
-  ])("doesn't open by the key of %s", (_what, other) => {
+  ])("doesn't open with the key of %s", (_what, other) => {
     const sealed = sealEnvelope(header, lifeKey, Buffer.from("some text"));
     expect(openEnvelope(sealed, other)).toBeUndefined();
   });
 
-  it("doesn't open under another binding", () => {
+  it("doesn't open with another binding", () => {
     const sealed = sealEnvelope(header, lifeKey, Buffer.from("x"), Buffer.alloc(0), Buffer.from("a"));
     expect(openEnvelope(sealed, lifeKey, 0, Buffer.from("b"))).toBeUndefined();
     expect(openEnvelope(sealed, lifeKey)).toBeUndefined();

@@ -14,10 +14,7 @@ const ID_INFO = "piko gossip 1 key id";
 /** One of the cluster's secrets. */
 export interface GossipKey {
   readonly secret: Buffer;
-  /**
-   * Identifies the key on the wire, as a number. The chance that the keys of two clusters have the same id is one in four
-   * billion.
-   */
+  /** Identifies the key on the wire, as a number. The chance that the keys of two clusters have the same id is one in four billion. */
   readonly id: number;
 }
 

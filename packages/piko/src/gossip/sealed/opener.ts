@@ -9,9 +9,7 @@ import type { GossipKey } from "./gossip-key.js";
 import type { KeyRing } from "./key-ring.js";
 import { ReplayWindow } from "./replay-window.js";
 
-/**
- * Maximum lives to remember. Only members can fill this; then messages of new lives are dropped until old ones are forgotten.
- */
+/** Maximum lives to remember. Only members can fill this; then messages of new lives are dropped until old ones are forgotten. */
 const MAX_LIVES = 4_096;
 
 /** A message that was opened, or why it was not. */
@@ -142,7 +140,7 @@ export class Opener {
     return this.#last.derived;
   }
 
-  /** Forgets lives when every message that they can have sent is too old to be accepted. */
+  /** Forgets lives whose messages, seen or not, are all too old to be accepted. */
   #sweep(): void {
     const now = this.#clock.now();
     if (now - this.#sweptAt < this.#maxClockSkewMs / 4) return;

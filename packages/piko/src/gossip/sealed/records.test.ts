@@ -144,7 +144,7 @@ describe("a request in records", () => {
     }
   });
 
-  it("that was seen before is refused at its first record: no one can have a copy of another's request buffered", () => {
+  it("that was seen before is refused at its first record, so that copies aren't buffered", () => {
     const { bytes } = sealRequest(sealer, text(4 * RECORD_BYTES));
     const recordBytes = (bytes.length - PREAMBLE.length) / 4;
     expect(isText(opened(bytes), text(4 * RECORD_BYTES))).toBe(true);

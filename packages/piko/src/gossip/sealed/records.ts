@@ -108,9 +108,7 @@ export class RequestRecords {
     this.#opener = opener;
   }
 
-  /**
-   * Continues in a longer buffer, after the preamble: the end of the request once it is found, or of a record that is refused.
-   */
+  /** Continues in a longer buffer, after the preamble: the end of the request once it is found, or of a record that is refused. */
   find(bytes: Buffer, end: number): number | undefined {
     for (;;) {
       const place = findRecord(bytes, this.#at, end);

@@ -1,4 +1,4 @@
-// Finds the end of a TCP request, plain or encrypted. If the request will be refused, its end is where that is known.
+// Finds the end of a TCP request, plain or encrypted. A request that will be refused ends where that becomes known.
 
 import type { MessageEnd } from "../protocol/transport.js";
 import { isSealed } from "./envelope.js";
@@ -6,7 +6,7 @@ import type { Opener } from "./opener.js";
 import { isInRecords, RequestRecords } from "./records.js";
 
 export interface RequestEndOptions {
-  /** Creates what finds the end of plain requests; undefined if they aren't accepted. */
+  /** Creates a {@link MessageEnd} for plain requests; undefined if they aren't accepted. */
   readonly plain: (() => MessageEnd) | undefined;
   /** Opens sealed requests; undefined if they aren't accepted. */
   readonly opener: Opener | undefined;

@@ -36,8 +36,8 @@ import { RequestEnd } from "./request-end.js";
 import { Sealer } from "./sealer.js";
 
 /**
- * What is sent, and what is accepted. off: plain, plain only. accept: plain, both. prefer: sealed, both. required: sealed,
- * sealed only.
+ * What is sent, and what is accepted: plain and plain only (off), plain and both (accept), sealed and both (prefer), or sealed
+ * and sealed only (required).
  */
 export type GossipEncryption = "off" | "accept" | "prefer" | "required";
 

@@ -57,7 +57,7 @@ function entries(from: number, count: number, change: Partial<Entry> = {}): Entr
 }
 
 describe("what nodes announce", () => {
-  it("takes at most a quarter of the memory for one node, and a node that exceeds it isn't passed on", () => {
+  it("takes at most a quarter of the memory per node, and a node above that isn't passed on", () => {
     const { cluster, budget, limits, join } = createCluster(400 * KEY_BYTES);
     const greedy = join("greedy");
     cluster.apply(greedy, entries(1, 150));

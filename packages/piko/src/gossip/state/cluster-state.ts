@@ -380,8 +380,7 @@ export class ClusterState {
     if (member.status === "candidate") return true;
     for (const entry of dropped) if (!isProtocolKey(entry)) this.#watch.onDelete?.(member.id, entry.key);
     if (hadLeft && !member.left) {
-      // The node has returned under its old id and withdraws its leave marker. Only the node itself can show whether it is
-      // still alive.
+      // The node has returned under its old id and withdraws its leave marker. Only the node itself can show whether it is still alive.
       member.status = "candidate";
       member.expiresAt = undefined;
       member.arrivals = new Arrivals(this.#options.now(), this.#options.intervalMs);

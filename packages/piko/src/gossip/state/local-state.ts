@@ -8,8 +8,7 @@ import { NodeState } from "./node-state.js";
 /** Maximum version of this node that is believed when others claim it, so that later versions remain exact numbers. */
 const MAX_BELIEVABLE_VERSION = 2 ** 52;
 /**
- * How far it continues above what one node remembers of an earlier incarnation: others may remember later versions of that
- * incarnation.
+ * How far it continues above what one node remembers of an earlier incarnation: others may remember later versions of that incarnation.
  */
 const LEAP = 2 ** 20;
 

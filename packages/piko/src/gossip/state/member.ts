@@ -40,7 +40,7 @@ export class Member {
   validateAt: number;
   /**
    * Answers to questions from before this time are ignored: the questions were about an earlier incarnation, so the answers
-   * skip entries that aren't known of this one.
+   * omit entries that are unknown for this one.
    */
   answersFrom: number = Number.NEGATIVE_INFINITY;
   /** Version of the last entry for which there was no room; if set, the node's keys are incomplete and aren't passed on. */

@@ -9,7 +9,7 @@ import { parsePeerAddress } from "../wire/peer-address.js";
 import type { AllowedAddresses } from "./allowed-addresses.js";
 import { MessageBuffer } from "./message-buffer.js";
 
-/** Maximum answer to a join, which is a cluster's whole state. */
+/** Maximum size of an answer to a join, which contains a cluster's whole state. */
 const MAX_RESPONSE_BYTES = 64 * 1_024 * 1_024;
 /** Memory for incomplete answers, of all exchanges together. */
 const MAX_PENDING_BYTES = 2 * MAX_RESPONSE_BYTES;

@@ -13,7 +13,7 @@ import { canonicalIp } from "../wire/peer-address.js";
 /** Maximum connections at a time, in total and per address; others are closed at once. */
 const MAX_CONNECTIONS = 256;
 const MAX_CONNECTIONS_PER_ADDRESS = 64;
-/** Maximum request. A joining node sends its keys: this is some hundred thousand. */
+/** Maximum size of a request: some hundred thousand keys of a joining node. */
 const MAX_REQUEST_BYTES = 16 * 1_024 * 1_024;
 /** Memory for requests that are incomplete or unanswered, of all connections together; short ones always fit. */
 const MAX_PENDING_BYTES = 64 * 1_024 * 1_024;

@@ -1,6 +1,5 @@
-// Finds where a TCP message ends. Such messages have no length field: they are a number of MessagePack values in a row. So
-// values are counted as bytes arrive, each byte once, before anything is decoded. Passed to the transports, which can't parse
-// messages.
+// Finds where a TCP message ends. Such messages have no length field: they are a number of MessagePack values in a row. So values are
+// counted as bytes arrive, each byte once, before anything is decoded. Passed to the transports, which can't parse messages.
 
 import { GossipError } from "./errors.js";
 import { MESSAGE_JOIN, MESSAGE_LEAVE } from "./messages.js";

@@ -52,7 +52,7 @@ export class MsgpackReader {
     return this.#bytes.length - this.#at;
   }
 
-  /** Begins a struct. Returns the number of fields of a map, or for an array minus its number of elements minus one. */
+  /** Begins a struct. Returns the number of fields of a map, or for an array, -1 minus the number of its elements. */
   struct(): number {
     const struct = this.#structHeader();
     if (Math.abs(struct) > MAX_FIELDS)

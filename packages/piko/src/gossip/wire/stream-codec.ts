@@ -112,7 +112,7 @@ function writeNodeHead(
   writer.raw(ADDR);
   writer.string(addr);
   writer.raw(ENTRIES);
-  // Go encodes an empty slice as nil, unless something was appended to it.
+  // An empty list is encoded as nil, as Go does for a slice to which nothing was appended.
   if (count === 0) writer.nil();
   else writer.arrayHeader(count);
 }
