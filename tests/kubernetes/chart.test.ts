@@ -348,7 +348,7 @@ describe.runIf(haveGoTools())("the server's chart", () => {
       "has to be above config.grace_period (1m)",
     ],
     [
-      "invalid rules",
+      "a PrometheusRule without rules",
       "prometheusRule.enabled=true,prometheusRule.defaultRules=false",
       "prometheusRule.groups is required",
     ],
