@@ -7,7 +7,8 @@ afterEach(closeStages);
 
 describe("an upstream that is closed while an attempt is in progress", () => {
   /**
-   * Calls `end` when the server has opened the tunnel and used it, which the upstream doesn't know yet. Returns whether it was refused.
+   * Calls `end` when the server has opened the tunnel and a stream in it, before the upstream has noticed. Returns whether the stream was
+   * refused.
    */
   async function endInHandshake(stage: UpstreamStage, end: () => void): Promise<boolean> {
     return await new Promise((resolve) => {
