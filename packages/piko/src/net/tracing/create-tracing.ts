@@ -1,6 +1,5 @@
 // Assembles what a program needs for tracing, if that is configured.
 
-import { randomBytes } from "node:crypto";
 import type { Clock } from "@piko/tunnel";
 import type { TracingConfig } from "../../config/tracing.js";
 import type { Logger } from "../../observability/logger.js";
@@ -70,7 +69,7 @@ export function createTracing(options: TracingOptions): Tracing | undefined {
         upstream,
         sink: exporter,
         random,
-        randomBytes,
+        idRandom: random,
         wallNow,
       }),
     close: async (maxMs = FLUSH_MS) => {

@@ -47,7 +47,7 @@ function setUp({ chances = [], sample = 1, trustsClients = false, upstream }: Se
     upstream,
     sink: { add: (span) => spans.push(JSON.parse(span) as Spanned) },
     random: () => chances.shift() ?? 0.5,
-    randomBytes: (count) => Buffer.alloc(count, 1).map(() => next++),
+    idRandom: () => next++ / 2 ** 32,
     wallNow: () => WALL_MS,
   });
   return { spans, trace: new RequestTrace(tracer) };
