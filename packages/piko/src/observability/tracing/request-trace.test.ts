@@ -198,6 +198,31 @@ describe("a trace", () => {
     expect(new Set(spans.map(({ traceId }) => traceId)).size).toBe(2);
   });
 
+  it("has an id of its own if it isn't recorded, and nothing of the id of a client before", () => {
+    const { trace } = setUp({ sample: 0.5, chances: [0.9, 0.9, 0.9, 0.9] });
+    const idOf = (...fields: string[]): string => {
+      trace.begin(headOf(fields), false, client);
+      return trace.traceId;
+    };
+    const [first, second] = [idOf(), idOf()];
+    expect(idOf(`traceparent: 00-${TRACE}-${PARENT}-00`)).toBe(TRACE);
+    const last = idOf();
+    expect(new Set([first, second, last]).size).toBe(3);
+    expect([last.slice(0, 16), last.slice(16)]).not.toContain(TRACE.slice(0, 16));
+    expect(last.slice(16)).not.toBe(TRACE.slice(16));
+  });
+
+  it("has no half of an id that was used before if it is recorded", () => {
+    const { spans, trace } = setUp({ sample: 0.5, chances: [0.9, 0.1, 0.9, 0.1] });
+    for (let i = 0; i < 4; i++) {
+      trace.begin(headOf(), false, client);
+      trace.end(served);
+    }
+    const halves = spans.flatMap(({ traceId }) => [traceId.slice(0, 16), traceId.slice(16)]);
+    expect(new Set(halves).size).toBe(4);
+    expect(spans[0]?.spanId).not.toBe(spans[1]?.spanId);
+  });
+
   it("has no spans if the request becomes something else", () => {
     const { spans, trace } = setUp();
     trace.begin(headOf(), false, client);

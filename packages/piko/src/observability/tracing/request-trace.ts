@@ -27,6 +27,7 @@ import {
   SPAN_ID_END,
   SPAN_ID_START,
   TRACE_ID_END,
+  TRACE_ID_MIDDLE,
   TRACE_ID_START,
   writeFlags,
 } from "./trace-parent.js";
@@ -87,12 +88,15 @@ export class RequestTrace implements TraceFields {
   keepsTraceState = true;
   passes = false;
   readonly #tracer: Tracer;
+  /** The trace's id was made here, not by a client. */
+  #ownTraceId = false;
   /** Undefined if the request isn't sampled. */
   #begun: Begun | undefined = undefined;
   #call: Call | undefined = undefined;
 
   constructor(tracer: Tracer) {
     this.#tracer = tracer;
+    tracer.makeId(this.traceParent, SPAN_ID_START, SPAN_ID_END);
   }
 
   /** Starts a request whose head is valid. `trusted`: the sender decides whether the trace is sampled, as a node does. */
@@ -114,10 +118,14 @@ export class RequestTrace implements TraceFields {
       for (let at = TRACE_ID_START; at < TRACE_ID_END; at++) {
         traceParent[at] = head.buffer[start + at] as number;
       }
+      this.#ownTraceId = false;
       sampled = trusted || tracer.trustsClients ? isSampled(flags) : tracer.choose();
     } else {
-      tracer.makeId(traceParent, TRACE_ID_START, TRACE_ID_END);
       sampled = tracer.choose();
+      // Nobody collects the others: that their second halves differ is enough for logs, and costs half as much.
+      const keepsHalf = !sampled && this.#ownTraceId;
+      tracer.makeId(traceParent, keepsHalf ? TRACE_ID_MIDDLE : TRACE_ID_START, TRACE_ID_END);
+      this.#ownTraceId = true;
     }
     const state = continued ? allValues(head, FIELD_TRACESTATE) : undefined;
     this.keepsTraceState = continued && (state === undefined || isTraceState(state));
@@ -132,9 +140,10 @@ export class RequestTrace implements TraceFields {
         passesOn(head.buffer, start, end, flags);
       if (this.passes) return;
     }
-    tracer.makeId(traceParent, SPAN_ID_START, SPAN_ID_END);
     writeFlags(traceParent, sampled, continued ? flags : 0);
+    // Without a span of its own, a request can have the span id of the one before.
     if (!sampled) return;
+    tracer.makeId(traceParent, SPAN_ID_START, SPAN_ID_END);
     this.passes = false;
     const known = isKnown(head.method);
     this.#begun = {

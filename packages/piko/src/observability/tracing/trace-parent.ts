@@ -4,6 +4,7 @@
 /** `00-`, 32 digits of the trace, `-`, 16 of the span, `-`, 2 of flags. */
 export const TRACE_PARENT_BYTES = 55;
 export const TRACE_ID_START = 3;
+export const TRACE_ID_MIDDLE = 19;
 export const TRACE_ID_END = 35;
 export const SPAN_ID_START = 36;
 export const SPAN_ID_END = 52;
