@@ -53,7 +53,7 @@ function licensesOf(modules) {
   const parts = [...packages].toSorted().map((folder) => {
     const { name, version, license } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
     const file = readdirSync(folder).find((each) => /^licen[cs]e/i.test(each));
-    if (file === undefined) throw new Error(`${relative(root, folder)} has no licence file`);
+    if (file === undefined) throw new Error(`${relative(root, folder)} has no license file`);
     return `${name} ${version} (${license})\n\n${readFileSync(join(folder, file), "utf8").trim()}\n`;
   });
   return parts.join(`\n${"-".repeat(80)}\n\n`);

@@ -1,7 +1,7 @@
 // The demo's output to the terminal.
 
-const colours = process.stdout.isTTY === true && process.env["NO_COLOR"] === undefined;
-const paint = (code) => (text) => (colours ? `\x1b[${code}m${text}\x1b[0m` : text);
+const colors = process.stdout.isTTY === true && process.env["NO_COLOR"] === undefined;
+const paint = (code) => (text) => (colors ? `\x1b[${code}m${text}\x1b[0m` : text);
 
 export const [bold, dim, green, yellow, red] = ["1", "2", "32", "33", "31"].map(paint);
 

@@ -1,6 +1,6 @@
 // The secrets that tests use, and the search for them in what programs print. The tests' own generators (`token`, key pairs)
 // register what they make, and what a program receives is found from its arguments, environment and files; a test registers
-// any other secret itself, with `secret`. Secrets that programs generate are recognised by their form.
+// any other secret itself, with `secret`. Secrets that programs generate are recognized by their form.
 
 import type { KeyObject } from "node:crypto";
 import { readFileSync } from "node:fs";

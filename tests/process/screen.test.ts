@@ -104,11 +104,11 @@ https://web.piko.example.com -> http://SERVICE
   it.each([
     [{}, true],
     [{ NO_COLOR: "1" }, false],
-  ])("uses colors unless disabled: %j", async (env, coloured) => {
+  ])("uses colors unless disabled: %j", async (env, colored) => {
     const terminal = await withAgent({ env });
     await terminal.until((text) => text.includes("0 requests"), "a status");
     // tmux itself adds no colors.
-    expect((await terminal.text(true)).includes("\u001b[")).toBe(coloured);
+    expect((await terminal.text(true)).includes("\u001b[")).toBe(colored);
   });
 
   it.each([

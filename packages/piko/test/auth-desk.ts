@@ -1,7 +1,7 @@
-// An authoriser whose verifications are completed by the test, and the identities that it returns.
+// An authorizer whose verifications are completed by the test, and the identities that it returns.
 
 import { type AuditLog } from "../src/auth/audit-log.js";
-import { Authoriser } from "../src/auth/authoriser.js";
+import { Authorizer } from "../src/auth/authorizer.js";
 import type { Claims } from "../src/auth/claims.js";
 import { EndpointPatterns } from "../src/auth/endpoint-patterns.js";
 import { Identity } from "../src/auth/identity.js";
@@ -9,7 +9,7 @@ import { REFUSED, type Refusal } from "../src/auth/refusal.js";
 import type { Waiter } from "../src/auth/verification-queue.js";
 import type { Verifier } from "../src/auth/verifier.js";
 
-export class AuthDesk extends Authoriser {
+export class AuthDesk extends Authorizer {
   /** Credentials that it was asked about. */
   readonly asked: string[] = [];
   waiter: Waiter | undefined;

@@ -1,7 +1,7 @@
 // A node's data path without sockets: a client's connection, its exchange, and a tunnel, all in memory, with a fake clock.
 
 import { FakeClock } from "@piko/testkit";
-import { Authoriser } from "../src/auth/authoriser.js";
+import { Authorizer } from "../src/auth/authorizer.js";
 import { loadConfig } from "../src/config/load-config.js";
 import { type ProxyConfig, SERVER } from "../src/config/server.js";
 import { ALL_REASONS } from "../src/http/reasons.js";
@@ -60,7 +60,7 @@ export class NodeRig {
     const hit = (name: string): void => void this.hits.push(name);
     this.context = new ProxyContext({
       config,
-      auth: new Authoriser({ port: "proxy", maxPending: 10, wallNow: () => 0 }),
+      auth: new Authorizer({ port: "proxy", maxPending: 10, wallNow: () => 0 }),
       upstreams: this.upstreams,
       upstreamMetrics: {
         requests: 0,

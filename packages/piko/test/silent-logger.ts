@@ -22,7 +22,7 @@ export function createSilentLogger(): Logger {
         writeSync: (bytes, offset) => bytes.length - offset,
       }),
       format: "json",
-      colour: false,
+      color: false,
       timestamps: new TimestampFormatter(),
       now: () => 0,
       allows: () => false,

@@ -9,7 +9,7 @@ import {
   type TunnelError,
 } from "@piko/tunnel";
 import { FakeClock } from "@piko/testkit";
-import { Authoriser } from "../src/auth/authoriser.js";
+import { Authorizer } from "../src/auth/authorizer.js";
 import { loadConfig } from "../src/config/load-config.js";
 import type { TenantConfig } from "../src/config/auth.js";
 import { hasTls, type ServerTlsConfig } from "../src/config/server-tls.js";
@@ -39,7 +39,7 @@ export interface UpstreamRigOptions {
   readonly trustedProxies?: readonly string[];
   readonly maxBytes?: number;
   readonly files?: OpenFiles;
-  readonly auth?: Authoriser;
+  readonly auth?: Authorizer;
   readonly tenants?: readonly TenantConfig[];
   /** Turns on TLS. */
   readonly tls?: Partial<ServerTlsConfig>;
@@ -118,7 +118,7 @@ export class UpstreamRig {
   readonly expiries: TunnelExpiries;
   /** Changes announced to other nodes, in order: `e 1`. */
   readonly told: string[] = [];
-  readonly auth: Authoriser;
+  readonly auth: Authorizer;
   readonly publicAddress = new PublicAddress("https://{endpoint}.piko.example.com");
   readonly upstreams: Upstreams;
   /** Counts of opened and closed tunnels. */
@@ -147,7 +147,7 @@ export class UpstreamRig {
     const counters = { hit: (name: UpstreamLimit) => void this.hits.push(name) };
     const silent = counters as unknown as LimitCounters<UpstreamLimit>;
     this.counts = new UpstreamMetrics(new Metrics(), this.upstreams, silent);
-    this.auth = options.auth ?? new Authoriser({ port: "upstream", maxPending: 10, wallNow: () => 0 });
+    this.auth = options.auth ?? new Authorizer({ port: "upstream", maxPending: 10, wallNow: () => 0 });
     const tls = { ...upstream.tls, ...options.tls };
     const { logger } = this.log;
     this.port = new UpstreamPort({

@@ -22,7 +22,7 @@ const SECONDS = 6;
 const SERVED = 8;
 // The tool's output contains escape characters.
 // oxlint-disable-next-line no-control-regex
-const COLOURS = /\x1b\[[0-9;]*m/g;
+const COLORS = /\x1b\[[0-9;]*m/g;
 const SLACK_BYTES = 100e6;
 
 const scene = perTest();
@@ -70,7 +70,7 @@ it.runIf(haveTool).each([
   const { stdout } = await attack;
   // Makes sure that there was an attack: the connections existed, and the tool's own probe was answered.
   expect(most).toBeGreaterThan(before.files + connections / 4);
-  expect(stdout.replace(COLOURS, "")).toMatch(/service available: *YES/);
+  expect(stdout.replace(COLORS, "")).toMatch(/service available: *YES/);
   expect(served).toBeGreaterThan(SERVED);
   await eventually(
     async () => (await openFiles(server.program.pid)) <= before.files + 5,

@@ -20,7 +20,7 @@ export class AgentMetrics {
     addBuildInfo(metrics, { version });
     this.#requests = new RequestMetricsFamily(metrics, "piko_agent", ["endpoint"]);
     const ofListeners = (name: string, help: string, read: (listener: ShownListener) => number): void =>
-      metrics.labelled("gauge", name, help, "endpoint", () => {
+      metrics.labeled("gauge", name, help, "endpoint", () => {
         const sums = new Map<string, number>();
         for (const listener of listeners()) {
           const { endpointId } = listener.config;
@@ -35,7 +35,7 @@ export class AgentMetrics {
       (of) => (of.connected ? 1 : 0),
     );
     const counted = (name: string, help: string, read: (counts: EndpointCounts) => number): void =>
-      metrics.labelled("counter", name, help, "endpoint", () =>
+      metrics.labeled("counter", name, help, "endpoint", () =>
         [...this.#byEndpoint].map(([endpointId, counts]) => [endpointId, read(counts)] as const),
       );
     counted("piko_agent_tunnels_opened_total", "Number of tunnels opened", ({ opened }) => opened);

@@ -44,8 +44,8 @@ export async function runProgram(
 ): Promise<never> {
   const output = new LogOutput(new FileDevice(STDERR));
   const terminal = process.stderr.isTTY === true;
-  const colour = terminal && process.env["NO_COLOR"] === undefined;
-  const logger = createLogger({ config: config.log, output, terminal, colour });
+  const color = terminal && process.env["NO_COLOR"] === undefined;
+  const logger = createLogger({ config: config.log, output, terminal, color });
   const { files } = logger.sink;
   process.on("exit", () => {
     output.flushSync();

@@ -95,7 +95,7 @@ Examples:
     await runTool(async () => {
       const { inspectToken } = await import("../token/inspect-token.js");
       const output = new LogOutput(new FileDevice(STDERR));
-      const logger = createLogger({ config: LOG_WARNINGS, output, terminal: false, colour: false });
+      const logger = createLogger({ config: LOG_WARNINGS, output, terminal: false, color: false });
       const judge = server && { server, question, clock: systemClock, wallNow, logger };
       const lines = await inspectToken({ text: readInput(path), nowMs: wallNow(), judge });
       process.stdout.write(`${lines.join("\n")}\n`);

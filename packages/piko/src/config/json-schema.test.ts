@@ -88,7 +88,7 @@ describe("jsonSchema", () => {
     [{ mode: "sometimes" }],
     [{ join: "a" }],
     [{ waitMs: "5s" }],
-    [{ log: { colour: true } }],
+    [{ log: { color: true } }],
     [{ ports: [{ address: "x" }] }],
   ])("rejects %j", (more) => {
     expect(accepts(more)).toBe(false);

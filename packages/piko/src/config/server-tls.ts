@@ -70,7 +70,7 @@ export function serverTls(port: string, usesClient: boolean): Section<ServerTlsC
       mode: choice(
         ["required", "optional"],
         "required",
-        `Whether TLS is required. \`optional\` also accepts plain connections, recognised by their first byte; use it while you turn TLS on or off. Plain connections need no certificate, whatever client_cas says.`,
+        `Whether TLS is required. \`optional\` also accepts plain connections, recognized by their first byte; use it while you turn TLS on or off. Plain connections need no certificate, whatever client_cas says.`,
       ),
       reloadIntervalMs: duration("10s", "How often the files are checked for changes.", {
         min: "100ms",

@@ -76,7 +76,7 @@ export class TestCluster {
     const join = this.#nodes.map(({ addresses }) => formatHostPort(addresses.gossip));
     const node = await Node.start({
       config: nodeConfig(id, join),
-      logger: labelled(this.#logger, id),
+      logger: labeled(this.#logger, id),
       version: this.#version,
       ownProcess: false,
     });
@@ -136,7 +136,7 @@ function nodeConfig(id: string, join: readonly string[]): ServerConfig {
 }
 
 /** The log of one node among several: each line names its node. */
-function labelled(logger: Logger, id: string): Logger {
+function labeled(logger: Logger, id: string): Logger {
   const log =
     (level: "debug" | "info" | "warn" | "error"): Logger["info"] =>
     (message, fields = {}) =>
@@ -146,8 +146,8 @@ function labelled(logger: Logger, id: string): Logger {
     info: log("info"),
     warn: log("warn"),
     error: log("error"),
-    subsystem: (name) => labelled(logger.subsystem(name), id),
-    to: (sink) => labelled(logger.to(sink), id),
+    subsystem: (name) => labeled(logger.subsystem(name), id),
+    to: (sink) => labeled(logger.to(sink), id),
     enabled: (level) => logger.enabled(level),
     sink: logger.sink,
   };

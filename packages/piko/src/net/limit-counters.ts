@@ -43,7 +43,7 @@ export class LimitCounters<Name extends string> {
       this.#counters.set(name, { count: 0, silentUntilMs: Number.NEGATIVE_INFINITY });
     }
     for (const name of options.others) this.#counters.set(name, { count: 0, silentUntilMs: silent });
-    options.metrics.labelled("counter", options.metric, options.help, "limit", () =>
+    options.metrics.labeled("counter", options.metric, options.help, "limit", () =>
       [...this.#counters].map(([name, { count }]) => [name, count] as const),
     );
   }

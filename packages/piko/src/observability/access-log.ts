@@ -123,7 +123,7 @@ export class AccessLog {
     const where = prettyValue(this.#endpointId ?? text.host);
     const why = reason === undefined ? "" : ` ${reason.code}`;
     const message = `${prettyValue(method)} ${where} ${prettyValue(text.path)} ${status} ${Math.round(durationMs)}ms${why}`;
-    return `${prettyHead(ts, level, this.#subsystem, message, this.#sink.colour)}\n`;
+    return `${prettyHead(ts, level, this.#subsystem, message, this.#sink.color)}\n`;
   }
 
   /** Leaves out the header fields. */

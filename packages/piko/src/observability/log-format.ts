@@ -14,8 +14,8 @@ export interface LogLine {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
-/** A line with its line feed. `colour` applies to `pretty` only. */
-export function formatLine(format: LineFormat, line: LogLine, colour: boolean): string {
+/** A line with its line feed. `color` applies to `pretty` only. */
+export function formatLine(format: LineFormat, line: LogLine, color: boolean): string {
   const { fields, level, message, subsystem, ts } = line;
   switch (format) {
     case "json":
@@ -23,7 +23,7 @@ export function formatLine(format: LineFormat, line: LogLine, colour: boolean): 
     case "logfmt":
       return `${logfmt({ level, ts, subsystem, msg: message, ...fields })}\n`;
     case "pretty":
-      return `${prettyHead(ts, level, subsystem, message, colour)}${prettyFields(fields, colour)}\n`;
+      return `${prettyHead(ts, level, subsystem, message, color)}${prettyFields(fields, color)}\n`;
   }
 }
 

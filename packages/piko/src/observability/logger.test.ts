@@ -17,7 +17,7 @@ interface Setup {
   readonly lines: () => Promise<readonly string[]>;
 }
 
-function setUp(config: Partial<LogConfig> = {}, more: { terminal?: boolean; colour?: boolean } = {}): Setup {
+function setUp(config: Partial<LogConfig> = {}, more: { terminal?: boolean; color?: boolean } = {}): Setup {
   const { output, text } = textOutput();
   const logger = createLogger({
     config: { level: "info", subsystems: [], format: "auto", ...config },
@@ -90,7 +90,7 @@ describe("logfmt", () => {
 
 describe("pretty", () => {
   it("is used on a terminal", async () => {
-    const { logger, lines } = setUp({}, { terminal: true, colour: false });
+    const { logger, lines } = setUp({}, { terminal: true, color: false });
     logger
       .subsystem("upstream")
       .info("connected", { "endpoint-id": "my-endpoint", text: "two words", n: 1, none: undefined });
@@ -99,8 +99,8 @@ describe("pretty", () => {
     ]);
   });
 
-  it("has colours if enabled", async () => {
-    const { logger, lines } = setUp({ format: "pretty" }, { colour: true });
+  it("has colors if enabled", async () => {
+    const { logger, lines } = setUp({ format: "pretty" }, { color: true });
     logger.error("failed");
     expect((await lines())[0]).toContain("\u001b[31merror");
   });

@@ -39,7 +39,7 @@ export interface LogScreen {
 export interface LogSink {
   readonly output: LogOutput;
   readonly format: LineFormat;
-  readonly colour: boolean;
+  readonly color: boolean;
   readonly timestamps: TimestampFormatter;
   /** Milliseconds since 1970. */
   readonly now: () => number;
@@ -60,7 +60,7 @@ export interface LoggerOptions {
   readonly output?: LogOutput;
   /** Whether the output is a terminal. */
   readonly terminal?: boolean;
-  readonly colour?: boolean;
+  readonly color?: boolean;
   readonly now?: () => number;
   /** Name of the first subsystem; `main` by default. */
   readonly subsystem?: string;
@@ -75,7 +75,7 @@ export function createLogger(options: LoggerOptions): Logger {
   const sink: LogSink = {
     output,
     format: config.format === "auto" ? (terminal ? "pretty" : "json") : config.format,
-    colour: options.colour ?? terminal,
+    color: options.color ?? terminal,
     timestamps: new TimestampFormatter(),
     now,
     allows: (level, subsystem) => LOG_LEVELS.indexOf(level) >= rank || subsystems.has(subsystem),
@@ -91,7 +91,7 @@ export function createLogger(options: LoggerOptions): Logger {
 
 /** The same sink with another output, which isn't a terminal. */
 export function fileSink(sink: LogSink, output: LogOutput, format: LineFormat): LogSink {
-  return { ...sink, output, format, colour: false };
+  return { ...sink, output, format, color: false };
 }
 
 class SubsystemLogger implements Logger {
@@ -139,8 +139,8 @@ class SubsystemLogger implements Logger {
   }
 
   #line(level: LogLevel, message: string, fields: LogFields): string {
-    const { colour, format, now, timestamps } = this.sink;
+    const { color, format, now, timestamps } = this.sink;
     const ts = timestamps.format(now());
-    return formatLine(format, { level, ts, subsystem: this.#name, message, fields }, colour);
+    return formatLine(format, { level, ts, subsystem: this.#name, message, fields }, color);
   }
 }

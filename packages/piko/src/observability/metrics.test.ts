@@ -8,7 +8,7 @@ it("shows the current values of counters and gauges", async () => {
   let connected = 0;
   metrics.gauge("piko_upstreams_connected_upstreams", "Number of tunnels", () => connected);
   metrics.counter("piko_upstreams_upstream_requests_total", "Number of requests", () => 7);
-  metrics.labelled("gauge", "piko_cluster_nodes", "Number of nodes", "status", () => [
+  metrics.labeled("gauge", "piko_cluster_nodes", "Number of nodes", "status", () => [
     ["active", 2],
     ["left", 1],
   ]);
@@ -27,9 +27,9 @@ piko_cluster_nodes{status="left"} 1
   expect(METRICS_TYPE).toBe("text/plain; version=0.0.4; charset=utf-8");
 });
 
-it("shows only the type of a labelled metric without series", async () => {
+it("shows only the type of a labeled metric without series", async () => {
   const metrics = new Metrics();
-  metrics.labelled("counter", "piko_upstreams_remote_requests_total", "Number", "node_id", () => []);
+  metrics.labeled("counter", "piko_upstreams_remote_requests_total", "Number", "node_id", () => []);
   expect(metrics.text()).not.toContain("\npiko_upstreams_remote_requests_total");
 });
 
@@ -57,7 +57,7 @@ it("shows metrics of the process and Node if enabled", async () => {
 
 it("writes labels and numbers so that a scraper reads the same values", async () => {
   const metrics = new Metrics();
-  metrics.labelled("gauge", "a", "b", "node_id", () => [
+  metrics.labeled("gauge", "a", "b", "node_id", () => [
     ['x"\n\\', Number.POSITIVE_INFINITY],
     ["y", 1e21],
     ["__proto__", 0.5],

@@ -46,7 +46,7 @@ export class Metrics {
   }
 
   /** Adds a number for each value of one label. */
-  labelled(
+  labeled(
     type: "counter" | "gauge",
     name: string,
     help: string,

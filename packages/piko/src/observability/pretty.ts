@@ -3,7 +3,7 @@
 import { visibleJson, visibleText } from "../base/visible-text.js";
 import type { LogLevel } from "../config/log.js";
 
-const COLOURS: Readonly<Record<LogLevel, string>> = {
+const COLORS: Readonly<Record<LogLevel, string>> = {
   debug: "\u001b[90m",
   info: "\u001b[32m",
   warn: "\u001b[33m",
@@ -18,22 +18,22 @@ export function prettyHead(
   level: LogLevel,
   subsystem: string,
   message: string,
-  colour: boolean,
+  color: boolean,
 ): string {
   const [, clock = "", fraction = "."] = /T([\d:]{8})(\.\d+)?/.exec(timestamp) ?? [];
   const time = clock + fraction.padEnd(4, "0");
   const name = level.padEnd(5);
   const said = visibleText(message);
-  if (!colour) return `${time} ${name} ${subsystem}  ${said}`;
-  return `${DIM}${time}${RESET} ${COLOURS[level]}${name}${RESET} ${DIM}${subsystem}${RESET}  ${said}`;
+  if (!color) return `${time} ${name} ${subsystem}  ${said}`;
+  return `${DIM}${time}${RESET} ${COLORS[level]}${name}${RESET} ${DIM}${subsystem}${RESET}  ${said}`;
 }
 
 /** Fields as `  key=value key="a value"`; empty when there are none. */
-export function prettyFields(fields: Readonly<Record<string, unknown>>, colour: boolean): string {
+export function prettyFields(fields: Readonly<Record<string, unknown>>, color: boolean): string {
   const parts = Object.entries(fields)
     .filter(([, value]) => value !== undefined)
     .map(([key, value]) =>
-      colour ? `${DIM}${key}=${RESET}${prettyValue(value)}` : `${key}=${prettyValue(value)}`,
+      color ? `${DIM}${key}=${RESET}${prettyValue(value)}` : `${key}=${prettyValue(value)}`,
     );
   return parts.length === 0 ? "" : `  ${parts.join(" ")}`;
 }

@@ -90,7 +90,7 @@ function addMemory(metrics: Metrics): void {
     () => process.memoryUsage().external,
   );
   const space = (what: string, of: (space: ReturnType<typeof getHeapSpaceStatistics>[number]) => number) =>
-    metrics.labelled(
+    metrics.labeled(
       "gauge",
       `nodejs_heap_space_size_${what}_bytes`,
       `Spaces of the heap: ${what}`,

@@ -77,14 +77,14 @@ export class NodeTls {
           expiries.map(({ notAfterMs, path }) => ({ labels: { port, path }, value: notAfterMs / 1_000 })),
         ),
     });
-    metrics.labelled(
+    metrics.labeled(
       "counter",
       "piko_tls_handshakes_total",
       "Number of completed TLS handshakes",
       "port",
       () => acceptors.map(([port, { handshakes }]) => [port, handshakes] as const),
     );
-    metrics.labelled(
+    metrics.labeled(
       "counter",
       "piko_tls_plain_total",
       "Number of connections without TLS to a port with optional TLS",

@@ -17,7 +17,7 @@ import { addBuildInfo } from "../observability/build-info.js";
 import { Metrics } from "../observability/metrics.js";
 import { addProcessMetrics } from "../observability/process-metrics.js";
 import { RequestMetricsFamily } from "../observability/request-metrics.js";
-import { Authorisers } from "./authorisers.js";
+import { Authorizers } from "./authorizers.js";
 import { AdminPort } from "./admin/admin-port.js";
 import { Cluster, type ClusterOptions } from "./cluster/cluster.js";
 import { addClusterMetrics } from "./cluster/cluster-metrics.js";
@@ -40,7 +40,7 @@ import { Upstreams } from "./upstream/upstreams.js";
 
 /** The parts of a node. */
 interface NodeParts {
-  readonly auth: Authorisers;
+  readonly auth: Authorizers;
   readonly tenants: TenantUses;
   readonly cluster: Cluster;
   readonly hops: Hops;
@@ -245,7 +245,7 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
   const table = new ClusterTable(random);
   const tls = new NodeTls({ config, logger, clock, wallNow });
   const hops = new Hops(table, clock, tls.dialProxy);
-  const auth = await Authorisers.load({ config, clock, wallNow, logger });
+  const auth = await Authorizers.load({ config, clock, wallNow, logger });
   const cluster = await listenOrClose(auth, {
     table,
     onNodeUnreachable: (gone) => hops.onUnreachable(gone),
@@ -380,7 +380,7 @@ async function bind({ admin, proxy, upstream }: ServerConfig, parts: NodeParts):
 }
 
 /** Binds the gossip port; closes `auth` if that fails. */
-async function listenOrClose(auth: Authorisers, options: ClusterOptions): Promise<Cluster> {
+async function listenOrClose(auth: Authorizers, options: ClusterOptions): Promise<Cluster> {
   try {
     return await Cluster.listen(options);
   } catch (error) {

@@ -17,8 +17,8 @@ export type Style = "bold" | "dim" | "red" | "green" | "yellow" | "cyan";
 /** A piece of a line. */
 export type Span = readonly [text: string, style?: Style];
 
-/** A line of at most `columns` columns; a longer one ends in an ellipsis. Without `colour`, styles are ignored. */
-export function fitLine(spans: readonly Span[], columns: number, colour: boolean): string {
+/** A line of at most `columns` columns; a longer one ends in an ellipsis. Without `color`, styles are ignored. */
+export function fitLine(spans: readonly Span[], columns: number, color: boolean): string {
   let line = "";
   let left = columns;
   const total = spans.reduce((sum, [text]) => sum + widthOf(text), 0);
@@ -27,7 +27,7 @@ export function fitLine(spans: readonly Span[], columns: number, colour: boolean
   for (const [text, style] of spans) {
     const shown = total > columns ? takeColumns(text, left) : text;
     left -= widthOf(shown);
-    if (shown !== "") line += colour && style !== undefined ? `${STYLES[style]}${shown}${RESET}` : shown;
+    if (shown !== "") line += color && style !== undefined ? `${STYLES[style]}${shown}${RESET}` : shown;
     if (shown.length < text.length) return columns < widthOf(CUT) ? "" : line + CUT;
   }
   return line;

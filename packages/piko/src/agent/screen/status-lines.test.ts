@@ -35,7 +35,7 @@ const request: RecentRequest = {
   durationMs: 3.21,
   reason: "",
 };
-const WIDE: View = { columns: 80, rows: 24, colour: false };
+const WIDE: View = { columns: 80, rows: 24, color: false };
 
 beforeEach(() => vi.stubEnv("TZ", "UTC"));
 afterEach(() => vi.unstubAllEnvs());
@@ -94,15 +94,15 @@ describe("statusLines", () => {
   it.each([10, 40, 80, 120])("is narrower than a terminal of %s columns, colored or not", (columns) => {
     const path = `/${"long/".repeat(40)}`;
     const status = { listeners: [web, redis], recent: [{ ...request, path }] };
-    for (const colour of [false, true]) {
-      const lines = statusLines(status, { columns, rows: 24, colour });
+    for (const color of [false, true]) {
+      const lines = statusLines(status, { columns, rows: 24, color });
       expect(Math.max(...lines.map(lineWidth))).toBe(columns - 1);
     }
   });
 
   it("uses one line per endpoint if there is no room for three, and counts those that don't fit", () => {
     const listeners = Array.from({ length: 8 }, (_, at) => ({ ...web, reachedAt: `e${at}` }));
-    const view = { columns: 100, rows: 12, colour: false };
+    const view = { columns: 100, rows: 12, color: false };
     const lines = statusLines({ listeners, recent: Array.from({ length: 9 }, () => request) }, view);
     expect(lines[0]).toBe("e0 -> http://localhost:3000  2 of 2 tunnels, 1,234 requests, 12/s, 3 in progress");
     expect(lines).toHaveLength(10);
@@ -125,7 +125,7 @@ describe("statusLines", () => {
 
   it("colors statuses by their class", () => {
     const recent = [200, 304, 404, 502].map((status) => ({ ...request, status }));
-    const lines = statusLines({ listeners: [web], recent }, { ...WIDE, colour: true }).slice(5);
+    const lines = statusLines({ listeners: [web], recent }, { ...WIDE, color: true }).slice(5);
     // oxlint-disable-next-line no-control-regex -- the sequences of colors
     expect(lines.map((line) => /\u001b\[(\d+)m\d{3}\u001b/.exec(line)?.[1])).toEqual([
       "32",

@@ -35,7 +35,7 @@ export interface AgentStatus {
 export interface View {
   readonly columns: number;
   readonly rows: number;
-  readonly colour: boolean;
+  readonly color: boolean;
 }
 
 /** Maximum number of requests shown. */
@@ -63,7 +63,7 @@ export function statusLines({ listeners, recent }: AgentStatus, view: View): str
     lines.push([], ...requests.map((request) => requestLine(request, listeners.length > 1)));
   }
   // The last column stays free, because a terminal may wrap a line that uses it.
-  return lines.map((line) => fitLine(line, view.columns - 1, view.colour));
+  return lines.map((line) => fitLine(line, view.columns - 1, view.color));
 }
 
 function fullListener(listener: ListenerStatus): (readonly Span[])[] {

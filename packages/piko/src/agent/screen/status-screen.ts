@@ -97,7 +97,7 @@ export class StatusScreen {
       listeners: listeners().map((each) => this.#statusOf(each)),
       recent: this.#recent.list(),
     };
-    return this.#footer.set(statusLines(status, { columns, rows, colour: sink.colour }));
+    return this.#footer.set(statusLines(status, { columns, rows, color: sink.color }));
   }
 
   #statusOf(listener: ShownListener): ListenerStatus {

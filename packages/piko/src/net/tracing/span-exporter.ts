@@ -77,7 +77,7 @@ export class SpanExporter implements SpanSink {
       "Number of spans that the collector has accepted",
       () => this.#exported,
     );
-    metrics.labelled(
+    metrics.labeled(
       "counter",
       "piko_tracing_dropped_spans_total",
       "Number of spans that were dropped",

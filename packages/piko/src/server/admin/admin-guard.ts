@@ -1,7 +1,7 @@
 // Who may use the admin port: everyone, or only clients with a token. Checked before anything else in a request.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Authoriser } from "../../auth/authoriser.js";
+import type { Authorizer } from "../../auth/authorizer.js";
 import type { Identity } from "../../auth/identity.js";
 import type { Refusal } from "../../auth/refusal.js";
 import { certificateSubject } from "../../net/accept/authorities.js";
@@ -11,10 +11,10 @@ import { send } from "../../net/route-server.js";
 const PROBES: ReadonlySet<string> = new Set(["/health", "/ready"]);
 
 export class AdminGuard {
-  readonly #auth: Authoriser;
+  readonly #auth: Authorizer;
   readonly #exemptProbes: boolean;
 
-  constructor(auth: Authoriser, exemptProbes: boolean) {
+  constructor(auth: Authorizer, exemptProbes: boolean) {
     this.#auth = auth;
     this.#exemptProbes = exemptProbes;
   }

@@ -1,7 +1,7 @@
 // The admin port of a node: probes, metrics and status, of this node or (with ?forward=) of another one.
 
 import type { Clock } from "@piko/tunnel";
-import type { Authoriser } from "../../auth/authoriser.js";
+import type { Authorizer } from "../../auth/authorizer.js";
 import type { HostPort } from "../../base/address.js";
 import { metricsRoute } from "../../net/metrics-route.js";
 import { createRouteLimits, type Route, RouteServer, type RouteTls, send } from "../../net/route-server.js";
@@ -18,8 +18,8 @@ import { AdminForward, type AdminTls } from "./forward.js";
 import { StatusPages } from "./status-pages.js";
 
 export interface AdminPortOptions {
-  /** The authoriser of requests. */
-  readonly auth: Authoriser;
+  /** The authorizer of requests. */
+  readonly auth: Authorizer;
   /** Whether `/health` and `/ready` are answered without a token. */
   readonly exemptProbes: boolean;
   readonly metrics: Metrics;

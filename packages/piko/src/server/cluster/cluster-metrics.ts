@@ -19,12 +19,12 @@ export function addClusterMetrics(
   const { counters } = cluster.gossip;
   const { overhead } = cluster.sealed;
   const bytes = (of: keyof TrafficBytes) => (): number => counters[of] + overhead[of];
-  metrics.labelled("gauge", "piko_cluster_nodes", "Number of known nodes", "status", () => {
+  metrics.labeled("gauge", "piko_cluster_nodes", "Number of known nodes", "status", () => {
     const byStatus = new Map([["active", 1]]);
     for (const { status } of cluster.table.nodes()) byStatus.set(status, (byStatus.get(status) ?? 0) + 1);
     return byStatus;
   });
-  metrics.labelled(
+  metrics.labeled(
     "counter",
     "piko_upstreams_remote_requests_total",
     "Number of requests sent to other nodes",
@@ -51,14 +51,14 @@ export function addClusterMetrics(
   ] as const) {
     metrics.counter(`piko_gossip_${name}_total`, `Gossip: ${help.toLowerCase()}`, read);
   }
-  metrics.labelled(
+  metrics.labeled(
     "counter",
     "piko_gossip_limited_total",
     "Gossip: keys, nodes, packets and connections kept out by a limit",
     "limit",
     () => counters.limited,
   );
-  metrics.labelled(
+  metrics.labeled(
     "counter",
     "piko_gossip_dropped_total",
     "Gossip: packets and requests dropped unread",

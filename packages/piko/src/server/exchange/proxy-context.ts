@@ -2,7 +2,7 @@
 
 import { timingSafeEqual } from "node:crypto";
 import type { Clock } from "@piko/tunnel";
-import type { Authoriser } from "../../auth/authoriser.js";
+import type { Authorizer } from "../../auth/authorizer.js";
 import type { ProxyConfig } from "../../config/server.js";
 import { FIELD_X_PIKO_HOP } from "../../http/field-names.js";
 import { findField } from "../../http/find-field.js";
@@ -35,8 +35,8 @@ import { fieldsOf, limitOf, NO_MEMORY, type ProxyLimit } from "./proxy-limits.js
 
 export interface ProxyDependencies {
   config: ProxyConfig;
-  /** The authoriser of requests. */
-  auth: Authoriser;
+  /** The authorizer of requests. */
+  auth: Authorizer;
   /** The other nodes, and the connections to them; undefined without a cluster (tests). */
   cluster: Pick<Cluster, "has" | "hopSecret" | "table"> | undefined;
   hops: Hops | undefined;
@@ -59,7 +59,7 @@ export interface ProxyDependencies {
 export class ProxyContext implements ExchangeContext {
   /** May be replaced between two requests. */
   config: ProxyConfig;
-  readonly auth: Authoriser;
+  readonly auth: Authorizer;
   readonly upstreams: Upstreams;
   readonly upstreamMetrics: UpstreamMetrics;
   /** May be replaced between two requests, too. */

@@ -2,7 +2,7 @@
 
 import { ByteSocket, type Clock, isValidKey, type SocketHandler, switchingProtocols } from "@piko/tunnel";
 import type { Socket } from "node:net";
-import type { Authoriser } from "../../auth/authoriser.js";
+import type { Authorizer } from "../../auth/authorizer.js";
 import type { Identity } from "../../auth/identity.js";
 import { REFUSED, type Refusal as AuthRefusal } from "../../auth/refusal.js";
 import type { Waiter } from "../../auth/verification-queue.js";
@@ -55,8 +55,8 @@ export interface Refusal {
 export interface UpstreamConnectionOwner extends TunnelOwner {
   readonly nodeId: string;
   readonly publicAddress: PublicAddress;
-  /** The authoriser of listeners. */
-  readonly auth: Authoriser;
+  /** The authorizer of listeners. */
+  readonly auth: Authorizer;
   readonly logger: Logger;
   readonly clock: Clock;
   readonly sweep: DeadlineSweep;

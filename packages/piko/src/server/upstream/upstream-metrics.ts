@@ -78,7 +78,7 @@ export class UpstreamMetrics {
       "Number of upstreams connected since the start",
       () => this.opened,
     );
-    metrics.labelled(
+    metrics.labeled(
       "counter",
       "piko_upstreams_closed_total",
       "Number of upstreams disconnected since the start, by how their connections ended",
@@ -120,7 +120,7 @@ export class UpstreamMetrics {
       "Number of requests waiting for an upstream to reconnect",
       () => upstreams.waits.count,
     );
-    metrics.labelled(
+    metrics.labeled(
       "counter",
       "piko_upstreams_waits_total",
       "Number of times that a request waited for an upstream to reconnect, by result: one came, none did, or the client disconnected",

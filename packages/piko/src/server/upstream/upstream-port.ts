@@ -2,7 +2,7 @@
 
 import type { Clock, TunnelError } from "@piko/tunnel";
 import type { Socket } from "node:net";
-import type { Authoriser } from "../../auth/authoriser.js";
+import type { Authorizer } from "../../auth/authorizer.js";
 import type { TLSSocket } from "node:tls";
 import { RequestHead } from "../../http/head.js";
 import type { DateLine } from "../../http/date-line.js";
@@ -52,8 +52,8 @@ export interface UpstreamPortOptions {
   nodeId: string;
   /** The address at which clients reach endpoints. */
   publicAddress: PublicAddress;
-  /** The authoriser of listeners. */
-  auth: Authoriser;
+  /** The authorizer of listeners. */
+  auth: Authorizer;
   upstreams: Upstreams;
   config: UpstreamLimitsConfig;
   /** Addresses that carry many agents, and to which limits per address don't apply. */
@@ -84,7 +84,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
   readonly tls: TlsAcceptor | undefined;
   readonly nodeId: string;
   readonly publicAddress: PublicAddress;
-  readonly auth: Authoriser;
+  readonly auth: Authorizer;
   readonly logger: Logger;
   readonly clock: Clock;
   readonly sweep: DeadlineSweep;

@@ -1,9 +1,9 @@
-// Who may use the ports of a node: one authoriser per port, created from the configuration, and their metrics.
+// Who may use the ports of a node: one authorizer per port, created from the configuration, and their metrics.
 
 import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "@piko/tunnel";
 import { AuditLog } from "../auth/audit-log.js";
-import { Authoriser } from "../auth/authoriser.js";
+import { Authorizer } from "../auth/authorizer.js";
 import { loadVerifier } from "../auth/load-verifier.js";
 import type { Verifier } from "../auth/verifier.js";
 import { hasKeys, type TenantConfig, type TokenConfig } from "../config/auth.js";
@@ -11,7 +11,7 @@ import type { ServerConfig } from "../config/server.js";
 import type { Logger } from "../observability/logger.js";
 import type { Metrics, Sample } from "../observability/metrics.js";
 
-export interface AuthorisersOptions {
+export interface AuthorizersOptions {
   readonly config: ServerConfig;
   readonly clock: Clock;
   /** Milliseconds since 1970. */
@@ -19,23 +19,23 @@ export interface AuthorisersOptions {
   readonly logger: Logger;
 }
 
-export class Authorisers {
-  readonly proxy: Authoriser;
-  readonly upstream: Authoriser;
-  readonly admin: Authoriser;
-  readonly #options: AuthorisersOptions;
+export class Authorizers {
+  readonly proxy: Authorizer;
+  readonly upstream: Authorizer;
+  readonly admin: Authorizer;
+  readonly #options: AuthorizersOptions;
 
   /** Verifies the tokens of agents that name no tenant. */
   #general: Verifier | undefined = undefined;
   /** The tenants' verifiers, each with the configuration it was created from. Unchanged tenants keep theirs. */
   #made: ReadonlyMap<string, { readonly config: TenantConfig; readonly verifier: Verifier }> = new Map();
 
-  private constructor(options: AuthorisersOptions) {
+  private constructor(options: AuthorizersOptions) {
     const { clock, config, logger, wallNow } = options;
     this.#options = options;
-    const create = (port: "proxy" | "upstream" | "admin"): Authoriser => {
+    const create = (port: "proxy" | "upstream" | "admin"): Authorizer => {
       const audit = new AuditLog(port, logger.subsystem("audit"), clock);
-      return new Authoriser({ port, maxPending: config[port].auth.maxPending, audit, wallNow });
+      return new Authorizer({ port, maxPending: config[port].auth.maxPending, audit, wallNow });
     };
     this.proxy = create("proxy");
     this.upstream = create("upstream");
@@ -43,9 +43,9 @@ export class Authorisers {
   }
 
   /** Reads all keys; rejects if one of them is invalid. */
-  static async load(options: AuthorisersOptions): Promise<Authorisers> {
+  static async load(options: AuthorizersOptions): Promise<Authorizers> {
     const { config } = options;
-    const all = new Authorisers(options);
+    const all = new Authorizers(options);
     try {
       all.proxy.use(await all.#verifier(all.proxy, "proxy.auth", config.proxy.auth));
       all.admin.use(await all.#verifier(all.admin, "admin.auth", config.admin.auth));
@@ -61,7 +61,7 @@ export class Authorisers {
 
   /** Whether all ports can check tokens. */
   get ready(): boolean {
-    return this.#all().every((authoriser) => authoriser.ready);
+    return this.#all().every((authorizer) => authorizer.ready);
   }
 
   /**
@@ -78,12 +78,12 @@ export class Authorisers {
   }
 
   close(): void {
-    for (const authoriser of this.#all()) authoriser.close();
+    for (const authorizer of this.#all()) authorizer.close();
   }
 
   /** Adds the metrics of the ports that require tokens. */
   addMetrics(metrics: Metrics): void {
-    const enabled = (): Authoriser[] => this.#all().filter((authoriser) => authoriser.enabled);
+    const enabled = (): Authorizer[] => this.#all().filter((authorizer) => authorizer.enabled);
     metrics.add({
       name: "piko_auth_refused_total",
       help: "Number of requests and tunnels that were rejected",
@@ -98,9 +98,9 @@ export class Authorisers {
       type: "counter" | "gauge",
       name: string,
       help: string,
-      of: (each: Authoriser) => number,
+      of: (each: Authorizer) => number,
     ): void =>
-      metrics.labelled(type, name, help, "port", () =>
+      metrics.labeled(type, name, help, "port", () =>
         enabled().map((each) => [each.port, of(each)] as const),
       );
     perPort(
@@ -121,21 +121,21 @@ export class Authorisers {
       "Number of verified tokens that are remembered",
       (each) => each.remembered,
     );
-    metrics.labelled(
+    metrics.labeled(
       "gauge",
       "piko_auth_jwks_age_seconds",
       "Time since the keys of a JWKS were fetched",
       "section",
       () =>
-        this.#all().flatMap((authoriser) =>
-          [...authoriser.verifiers()].flatMap(({ keysAgeMs, section }) =>
+        this.#all().flatMap((authorizer) =>
+          [...authorizer.verifiers()].flatMap(({ keysAgeMs, section }) =>
             keysAgeMs === undefined ? [] : [[section, keysAgeMs / 1_000] as const],
           ),
         ),
     );
   }
 
-  #all(): readonly Authoriser[] {
+  #all(): readonly Authorizer[] {
     return [this.proxy, this.upstream, this.admin];
   }
 
@@ -166,7 +166,7 @@ export class Authorisers {
   }
 
   async #verifier(
-    authoriser: Authoriser,
+    authorizer: Authorizer,
     section: string,
     config: TokenConfig,
     tenantId = "",
@@ -182,7 +182,7 @@ export class Authorisers {
       clock,
       wallNow,
       logger: logger.subsystem("auth"),
-      onChange: () => authoriser.changed(),
+      onChange: () => authorizer.changed(),
     });
   }
 }

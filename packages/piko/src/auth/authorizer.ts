@@ -9,7 +9,7 @@ import { RememberedTokens } from "./remembered-tokens.js";
 import { VerificationQueue, type Waiter } from "./verification-queue.js";
 import type { Verifier } from "./verifier.js";
 
-export interface AuthoriserOptions {
+export interface AuthorizerOptions {
   /** `proxy`, `upstream` or `admin`. */
   readonly port: string;
   readonly maxPending: number;
@@ -19,7 +19,7 @@ export interface AuthoriserOptions {
   readonly wallNow: () => number;
 }
 
-export class Authoriser {
+export class Authorizer {
   readonly port: string;
   readonly audit: AuditLog | undefined;
   /** Number of refusals by reason. */
@@ -36,7 +36,7 @@ export class Authoriser {
   #verifier: Verifier | undefined = undefined;
   #tenants: ReadonlyMap<string, Verifier> = new Map();
 
-  constructor({ audit, maxPending, port, wallNow }: AuthoriserOptions) {
+  constructor({ audit, maxPending, port, wallNow }: AuthorizerOptions) {
     this.port = port;
     this.audit = audit;
     this.#wallNow = wallNow;

@@ -3,7 +3,7 @@
 import { generateKeyPairSync, sign } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { token } from "../../../../tests/harness/tokens.js";
-import { Authoriser } from "./authoriser.js";
+import { Authorizer } from "./authorizer.js";
 import { EndpointPatterns } from "./endpoint-patterns.js";
 import { Identity } from "./identity.js";
 import type { KeySource } from "./key-source.js";
@@ -50,7 +50,7 @@ class RigKeys implements KeySource {
 }
 
 class Rig {
-  readonly auth: Authoriser;
+  readonly auth: Authorizer;
   /** Results of the requests that waited, in order. */
   readonly answers: string[] = [];
   keys: KeySet | undefined;
@@ -58,7 +58,7 @@ class Rig {
   readonly seekers = new Set<KeySeeker>();
 
   constructor(maxPending = 8) {
-    this.auth = new Authoriser({ port: "proxy", maxPending, wallNow: () => nowMs });
+    this.auth = new Authorizer({ port: "proxy", maxPending, wallNow: () => nowMs });
   }
 
   static async start(secret = "k", tenantIds: readonly string[] = [], maxPending = 8): Promise<Rig> {
