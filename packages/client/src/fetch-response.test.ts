@@ -61,11 +61,11 @@ const ofLength = (length: unknown, body: string | ReadableStream | null): Respon
 
 describe("isResponse", () => {
   it.each([
-    ["Node's", new Response("x")],
-    ["undici's", new UndiciResponse("x")],
-    ["node-fetch's", nodeFetchResponse()],
-    ["an error", Response.error()],
-  ])("is true for %s", (_whose, value) => {
+    ["Node's Response", new Response("x")],
+    ["undici's Response", new UndiciResponse("x")],
+    ["node-fetch's Response", nodeFetchResponse()],
+    ["an error response", Response.error()],
+  ])("is true for %s", (_name, value) => {
     expect(isResponse(value)).toBe(true);
   });
 
@@ -111,14 +111,14 @@ describe("sendResponse", () => {
   });
 
   it.each([
-    ["longer at once", 3, ["hello"]],
-    ["longer in the end", 5, ["hello", "!"]],
-    ["longer in the end, of pieces", 5, ["he", "llo", "!"]],
-    ["longer than nothing", 0, ["!"]],
+    ["longer, in one piece", 3, ["hello"]],
+    ["longer by a second piece", 5, ["hello", "!"]],
+    ["longer by the last of three pieces", 5, ["he", "llo", "!"]],
+    ["longer, where 0 is announced", 0, ["!"]],
     ["shorter", 6, ["he", "llo"]],
-    ["shorter, being empty", 6, []],
+    ["shorter, as it is empty", 6, []],
   ])(
-    "rejects a body that is %s than announced, and no client sees a complete response",
+    "rejects a body of another length than announced, and no client sees a complete response: %s",
     async (how, length, pieces) => {
       const { text, error } = await send(ofLength(length, stream(...pieces)));
       const what = how.split(/[ ,]/)[0];
@@ -130,11 +130,11 @@ describe("sendResponse", () => {
   );
 
   it.each([
-    ["no body where there should be one", ofLength(5, null)],
-    ["a length that is none", ofLength("5x", "hello")],
-    ["a length that is negative", ofLength("-5", "hello")],
-    ["a status that is none", { status: 101, headers: new Headers(), body: null }],
-    ["an error", Response.error()],
+    ["a missing body", ofLength(5, null)],
+    ["a length that isn't a number", ofLength("5x", "hello")],
+    ["a negative length", ofLength("-5", "hello")],
+    ["an interim status", { status: 101, headers: new Headers(), body: null }],
+    ["an error response", Response.error()],
   ])("rejects %s before anything is sent", async (_what, response) => {
     const { text, error } = await send(response as ResponseLike);
     expect([text, error]).toEqual(["", expect.any(TypeError)]);

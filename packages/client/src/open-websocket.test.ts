@@ -140,9 +140,9 @@ describe("openWebSocket", () => {
   });
 
   it.each([
-    ["wrong accept key", (key: string) => upgrade(key).replace(/Accept: ./, "Accept: !")],
-    ["other protocol", (key: string) => upgrade(key).replace("WebSocket", "h2c")],
-    ["no connection", (key: string) => upgrade(key).replace("keep-alive, upgrade", "keep-alive")],
+    ["a wrong accept key", (key: string) => upgrade(key).replace(/Accept: ./, "Accept: !")],
+    ["another protocol", (key: string) => upgrade(key).replace("WebSocket", "h2c")],
+    ["no Connection: upgrade", (key: string) => upgrade(key).replace("keep-alive, upgrade", "keep-alive")],
     [
       "extension",
       (key: string) => upgrade(key).replace("\r\n\r\n", "\r\nSec-WebSocket-Extensions: x\r\n\r\n"),

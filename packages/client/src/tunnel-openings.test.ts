@@ -19,22 +19,25 @@ describe("an upstream that is closed while an attempt is in progress", () => {
     });
   }
 
-  it.each(["close", "the signal"])("refuses streams that arrived meanwhile: by %s", async (how) => {
-    const stage = await UpstreamStage.start();
-    const stop = new AbortController();
-    const refused = endInHandshake(stage, () => {
-      if (how === "close") void stage.upstream.close({ graceMs: 10_000 });
-      else stop.abort(new Error("stop"));
-    });
-    await expect(stage.upstream.start(stop.signal)).rejects.toThrow(how === "close" ? "closed" : "stop");
-    expect(await refused).toBe(true);
-    await stage.upstream.close({ graceMs: 10_000 });
-    const tunnel = await stage.tunnel(1);
-    await stage.server.until(() => tunnel.closed);
-    expect(tunnel.error).toBeUndefined();
-    stage.clock.assertIdle();
-    expect(stage.events).toEqual([]);
-  });
+  it.each(["close()", "its signal"])(
+    "refuses streams that arrived before it was stopped by %s",
+    async (how) => {
+      const stage = await UpstreamStage.start();
+      const stop = new AbortController();
+      const refused = endInHandshake(stage, () => {
+        if (how === "close()") void stage.upstream.close({ graceMs: 10_000 });
+        else stop.abort(new Error("stop"));
+      });
+      await expect(stage.upstream.start(stop.signal)).rejects.toThrow(how === "close()" ? "closed" : "stop");
+      expect(await refused).toBe(true);
+      await stage.upstream.close({ graceMs: 10_000 });
+      const tunnel = await stage.tunnel(1);
+      await stage.server.until(() => tunnel.closed);
+      expect(tunnel.error).toBeUndefined();
+      stage.clock.assertIdle();
+      expect(stage.events).toEqual([]);
+    },
+  );
 
   it("refuses streams that arrived meanwhile on a replacement", async () => {
     const stage = await UpstreamStage.connected();
@@ -48,7 +51,7 @@ describe("an upstream that is closed while an attempt is in progress", () => {
 
   it.each([
     ["at once", 0, 0],
-    ["when the grace is over", 1_000, 1_000],
+    ["when the grace period is over", 1_000, 1_000],
     ["after five seconds", 60_000, 5_000],
   ])("cuts one that gets no response %s", async (_when, graceMs, afterMs) => {
     const stage = await UpstreamStage.start();

@@ -34,14 +34,14 @@ it.each([
     7,
   ],
   [
-    "a byte that starts nothing",
+    "a byte that can't start a character",
     Buffer.from("a: \xff", "latin1"),
     "byte 0xFF isn't UTF-8: save the file as UTF-8",
     1,
     4,
   ],
   [
-    "an overlong slash",
+    "an overlong encoding of a slash",
     Buffer.from("\xc0\xaf", "latin1"),
     "byte 0xC0 isn't UTF-8: save the file as UTF-8",
     1,
@@ -55,7 +55,7 @@ it.each([
     2,
   ],
   [
-    "a cut character",
+    "a truncated character",
     Buffer.from("é: €").subarray(0, -1),
     "the file ends inside of a character of UTF-8",
     1,

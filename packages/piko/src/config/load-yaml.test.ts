@@ -107,14 +107,14 @@ it.each([
     "proxy:\nlog: ~\nupstream: {}\nadmin: {bind_addr: ':1'}",
     { admin: { bindAddr: ":1" }, upstream: {} },
   ],
-  ["tags that change nothing", "log: !!map {level: !!str info}", { log: { level: "info" } }],
+  ["tags that don't change the type", "log: !!map {level: !!str info}", { log: { level: "info" } }],
   [
     "an empty text",
     'cluster: {node_id: "", node_id_prefix: !!str}',
     { cluster: { nodeId: "", nodeIdPrefix: "" } },
   ],
   [
-    "what stands before an anchor",
+    "an alias of an earlier value",
     "log: {level: &l info}\nproxy: {access_log: {level: *l}}",
     {
       log: { level: "info" },
@@ -127,7 +127,7 @@ it.each([
 
 it.each([
   ["own keys before merged ones", "{<<: *a, addr: 2}"],
-  ["own keys before merged ones that stand later", "{addr: 2, <<: *a}"],
+  ["own keys before merged ones that follow", "{addr: 2, <<: *a}"],
   ["the first of a list", "{<<: [{addr: 2}, *a]}"],
   ["a merged section before what it has merged itself", "{<<: {<<: *a, addr: 2}}"],
 ])("prefers %s", (_, item) => {

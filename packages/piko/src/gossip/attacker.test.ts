@@ -261,13 +261,13 @@ describe("datagrams forged in a member's name, with its address as their sender"
   const leaving = (version: number): Entry => ({ ...entry(LEFT_KEY, version, true), value: "" });
 
   it.each([
-    ["a leaving", [leaving(1_000)], 0],
-    ["a leaving in a larger cluster", [leaving(1_000)], 8],
-    ["a leaving of a far version", [leaving(2 ** 32)], 0],
-    ["an endpoint", [entry("endpoint:evil", 1_000)], 0],
-    ["an endpoint that goes", [{ ...entry("endpoint:x", 1_000), value: "", deleted: true }], 0],
+    ["the leaving of a node", [leaving(1_000)], 0],
+    ["the leaving of a node in a larger cluster", [leaving(1_000)], 8],
+    ["the leaving of a node at a far higher version", [leaving(2 ** 32)], 0],
+    ["a new endpoint", [entry("endpoint:evil", 1_000)], 0],
+    ["the removal of an endpoint", [{ ...entry("endpoint:x", 1_000), value: "", deleted: true }], 0],
     [
-      "an endpoint that goes, in a larger cluster",
+      "the removal of an endpoint in a larger cluster",
       [{ ...entry("endpoint:x", 1_000), value: "", deleted: true }],
       8,
     ],
@@ -278,7 +278,7 @@ describe("datagrams forged in a member's name, with its address as their sender"
   });
 });
 
-describe("a leaving that is forged ten times a second", () => {
+describe("the leaving of a node, forged ten times a second", () => {
   it("keeps the node out only while it lasts", () => {
     const a = startNode("a", NODE);
     startNode("b", "10.0.0.2:8003", [NODE]);

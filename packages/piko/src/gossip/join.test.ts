@@ -20,13 +20,13 @@ describe("joining", () => {
   });
 
   it.each([
-    ["nothing", [], "alone"],
-    ["oneself", [`${A}:8003`], "alone"],
-    ["oneself by another address", ["10.1.1.1:8003"], "alone"],
-    ["nobody", [`${C}:8003`], "failed"],
-    ["another node", [`${B}:8003`], "joined"],
-    ["another node and nobody", [`${B}:8003`, `${C}:8003`], "joined"],
-  ])("%s is recognized as such", async (_name, addresses, outcome) => {
+    ["without any address", [], "alone"],
+    ["by the node's own address", [`${A}:8003`], "alone"],
+    ["by another address of the node itself", ["10.1.1.1:8003"], "alone"],
+    ["by an address without a node", [`${C}:8003`], "failed"],
+    ["by the address of another node", [`${B}:8003`], "joined"],
+    ["by two addresses, one of them without a node", [`${B}:8003`, `${C}:8003`], "joined"],
+  ])("%s has the right outcome", async (_name, addresses, outcome) => {
     const a = rig.startNode("a", A);
     rig.startNode("b", B);
     // The same node at another address.

@@ -5,7 +5,7 @@ const KIB = 1024;
 
 describe("the length of the next turn", () => {
   it.each([
-    ["nobody counts", 256, 0, 1024],
+    ["uncounted messages", 256, 0, 1024],
     ["one message", 256, 1, 1024],
     ["frames of 256 bytes", 256, 1024, 1024],
     ["frames of 255 bytes", 256, (256 * KIB) / 255, 256],
@@ -14,9 +14,9 @@ describe("the length of the next turn", () => {
     ["frames of 12 bytes", 1024, (1024 * KIB) / 12, 16],
     ["pings of 6 bytes", 256, (256 * KIB) / 6, 16],
     ["more messages than bytes", 256, 512 * KIB, 16],
-    ["bulk behind a flood", 16, 2, 64],
-    ["bulk that goes on", 64, 2, 256],
-    ["bulk, and what TLS had decrypted behind it", 1024 + 60, 20, 1024],
+    ["bulk data after a flood", 16, 2, 64],
+    ["continuing bulk data", 64, 2, 256],
+    ["bulk data, and more that TLS has already decrypted", 1024 + 60, 20, 1024],
   ])("with %s", (_name, kibibytes, messages, expected) => {
     expect(nextTurnBytes("long", kibibytes * KIB, messages)).toBe(expected * KIB);
   });

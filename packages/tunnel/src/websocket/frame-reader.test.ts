@@ -98,7 +98,7 @@ describe("what is accepted", () => {
     ["a control frame between fragments", "0201 61 8901 70 8001 62", ["payload 61", "ping p", "payload 62"]],
     ["empty control frames", "8900 8a00", ["ping ", "pong "]],
     ["lengths in more bytes than needed", "827e0001 61 827f0000000000000001 62", ["payload 6162"]],
-    ["a close without a code, and nothing behind it", "8800 820161", ["close 1005 "]],
+    ["a close without a code, and nothing after it", "8800 820161", ["close 1005 "]],
     ["a close with a reason", "8809 03e9 616263c3a9 7a7a", ["close 1001 abcézz"]],
   ])("%s", (_name, bytes, expected) => {
     expect(server(bytes)).toEqual(expected);
@@ -125,7 +125,7 @@ describe("what violates the protocol", () => {
     ["a ping above 125 bytes", "89 7e 007e", /125/, "PIKO_WS_CONTROL_LENGTH"],
     ["a continuation without a message", "80 00", /continuation/, "PIKO_WS_STRAY_CONTINUATION"],
     [
-      "a continuation behind a whole message",
+      "a continuation after a whole message",
       "8201 61 80 01 62",
       /continuation/,
       "PIKO_WS_STRAY_CONTINUATION",

@@ -62,7 +62,7 @@ describe("the 257th stream that isn't accepted", () => {
   it.each([
     ["a reset by the peer", (bench: SessionBench) => bench.receive(encode("window", "R", 2, 0))],
     ["an ACK on data", (bench: SessionBench) => bench.receive(encode("data", "A", 2, hello))],
-    ["an ACK beside a FIN", (bench: SessionBench) => bench.receive(encode("window", "AF", 2, 0))],
+    ["an ACK with a FIN", (bench: SessionBench) => bench.receive(encode("window", "AF", 2, 0))],
   ])("has its turn after %s", (_name, act) => {
     const { bench, waiting } = crowded(1);
     act(bench);

@@ -251,8 +251,8 @@ describe("a reset", () => {
   });
 
   it.each([
-    ["after our FIN", ["end"], ["window F 2 0"]],
-    ["after both FINs nothing follows", ["end", "F"], ["window F 2 0"]],
+    ["after our FIN, is reported", ["end"], ["window F 2 0"]],
+    ["after both FINs, is ignored", ["end", "F"], ["window F 2 0"]],
   ] as const)("by the peer, %s", (_name, steps, frames) => {
     const { bench, stream, recorder } = accept();
     for (const step of steps) {

@@ -114,7 +114,7 @@ describe("sealed gossip", () => {
     ["prefer", "prefer"],
     ["prefer", "required"],
     ["required", "required"],
-  ] as const)("understands %s and %s together, whichever starts first", async (one, other) => {
+  ] as const)("connects nodes with %s and %s, whichever starts first", async (one, other) => {
     for (const [first, second] of [
       [one, other],
       [other, one],
@@ -132,14 +132,17 @@ describe("sealed gossip", () => {
   it.each([
     ["off", "required", "key", "plain", "refused by the other node: it accepts encrypted gossip only"],
     ["accept", "required", "", "plain", "refused by the other node: it accepts encrypted gossip only"],
-  ] as const)("keeps %s out of %s, and both learn why", async (outside, inside, _there, here, told) => {
-    const a = lab.start("a", { encryption: inside });
-    const x = lab.start("x", { encryption: outside }, [a.addr]);
-    await lab.run(20_000);
-    expect(a.view.nodes.size + x.view.nodes.size).toBe(0);
-    expect(dropped(a)[here]).toBeGreaterThan(0);
-    expect(x.result?.failures[0]?.error.message).toContain(told);
-  });
+  ] as const)(
+    "keeps a node with %s out of a cluster with %s, and both learn why",
+    async (outside, inside, _there, here, told) => {
+      const a = lab.start("a", { encryption: inside });
+      const x = lab.start("x", { encryption: outside }, [a.addr]);
+      await lab.run(20_000);
+      expect(a.view.nodes.size + x.view.nodes.size).toBe(0);
+      expect(dropped(a)[here]).toBeGreaterThan(0);
+      expect(x.result?.failures[0]?.error.message).toContain(told);
+    },
+  );
 });
 
 describe("a node that doesn't belong to the cluster", () => {
@@ -148,12 +151,12 @@ describe("a node that doesn't belong to the cluster", () => {
     ["another cluster's name", { clusterName: "other" }, "malformed", "is its cluster.name another one?"],
     ["no key", { encryption: "off" as const, keys: [] }, "plain", "it accepts encrypted gossip only"],
     [
-      "a clock ahead",
+      "a clock that is ahead",
       { aheadMs: 600_000 } as Partial<Settings>,
       "clock",
       "clock is 600.0 s behind this one's",
     ],
-    ["a clock behind", { aheadMs: -600_000 }, "clock", "clock is 600.0 s ahead of this one's"],
+    ["a clock that is behind", { aheadMs: -600_000 }, "clock", "clock is 600.0 s ahead of this one's"],
   ])("with %s is refused and counted, and learns why", async (_what, settings, reason, told) => {
     const a = lab.start("a");
     const b = lab.start("b", {}, [a.addr]);

@@ -176,7 +176,7 @@ describe("the decoder", () => {
     ],
     ["unknown fields", `84 ${short("new")} 92 81 a161 c0 c7 02 01 ffff ${HEADER.slice(3)}`],
     ["a struct as an array", `93 a161 ${short("b:1")} c3`],
-    ["a longer array than there are fields", `94 a161 ${short("b:1")} c3 c0`],
+    ["an array longer than the fields", `94 a161 ${short("b:1")} c3 c0`],
     ["map16", `de 0003 ${HEADER.slice(3)}`],
     ["str8", `83 ${short("node_id")} d9 01 61 ${short("addr")} ${short("b:1")} ${short("request")} c3`],
     [

@@ -12,7 +12,7 @@ it.each([
   [256, 192, 240],
   [1_024, 896, 992],
   [1_048_576, 1_047_552, 1_048_320],
-])("keeps a reserve of a limit of %i", (limit, short, out) => {
+])("keeps part of a limit of %i in reserve", (limit, short, out) => {
   const files = new OpenFiles(limit);
   expect(files.isShort(socketOf(short - 1))).toBe(false);
   expect(files.isShort(socketOf(short))).toBe(true);

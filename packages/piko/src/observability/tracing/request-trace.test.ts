@@ -101,7 +101,7 @@ describe("a trace", () => {
     ["none", []],
     ["two", [`traceparent: 00-${TRACE}-${PARENT}-01`, `traceparent: 00-${TRACE}-${PARENT}-01`]],
     ["a wrong one", [`traceparent: 00-${TRACE}-${"0".repeat(16)}-01`]],
-    ["an endless one", [`traceparent: 00-${"f".repeat(8_000)}`]],
+    ["a very long one", [`traceparent: 00-${"f".repeat(8_000)}`]],
     ["an empty one", ["traceparent: "]],
   ])("begins if the head has %s, without the state of another", (_what, fields) => {
     const { spans, trace } = setUp();
@@ -126,9 +126,9 @@ describe("a trace", () => {
   it.each([
     ["recorded by a sender that is trusted", true, "01", 0, true],
     ["not recorded by a sender that is trusted", true, "00", 1, false],
-    ["recorded by anybody", false, "01", 0, false],
-    ["not recorded by anybody", false, "00", 1, true],
-  ])("that is %s", (_who, trusted, flags, sample, recorded) => {
+    ["recorded by a sender that isn't trusted", false, "01", 0, false],
+    ["not recorded by a sender that isn't trusted", false, "00", 1, true],
+  ])("that is %s", (_what, trusted, flags, sample, recorded) => {
     const { spans, trace } = setUp({ sample });
     trace.begin(headOf([`traceparent: 00-${TRACE}-${PARENT}-${flags}`]), trusted, client);
     expect(trace.traceParent.toString().slice(-2)).toBe(recorded ? "01" : "00");
@@ -139,13 +139,13 @@ describe("a trace", () => {
   });
 
   it.each([
-    ["nobody has", "-00", [], true],
-    ["nobody has, with an id at random and a state", "-02", ["tracestate: rojo=1"], true],
-    ["its client has", "-01", [], false],
-    ["nobody has, with flags that are nobody's", "-04", [], false],
-    ["nobody has, with a state that is none", "-00", ["tracestate: =;drop"], false],
-    ["nobody has, in a field that Connection names", "-00", ["Connection: traceparent"], false],
-  ])("that isn't recorded here and %s recorded keeps or loses its parent", (_who, end, more, passes) => {
+    ["whose client hasn't recorded it", "-00", [], true],
+    ["whose client hasn't recorded it, with a random id and a state", "-02", ["tracestate: rojo=1"], true],
+    ["whose client has recorded it", "-01", [], false],
+    ["with unknown flags", "-04", [], false],
+    ["with an invalid state", "-00", ["tracestate: =;drop"], false],
+    ["in a field that Connection names", "-00", ["Connection: traceparent"], false],
+  ])("that isn't recorded here, %s: its parent is passed on, or replaced", (_what, end, more, passes) => {
     const { trace } = setUp({ sample: 0 });
     const sent = `00-${TRACE}-${PARENT}${end}`;
     const head = headOf([`TraceParent: ${sent}`, ...more]);
@@ -292,15 +292,20 @@ describe("the spans of a request", () => {
   });
 
   it.each([
-    ["nobody to send it to", { status: 502, headMs: -1, reason: REASONS.no_upstream }, 2, "no_upstream"],
     [
-      "a client that left",
+      "a request without upstream",
+      { status: 502, headMs: -1, reason: REASONS.no_upstream },
+      2,
+      "no_upstream",
+    ],
+    [
+      "a client that disconnected",
       { status: 499, headMs: -1, reason: REASONS.client_gone },
       undefined,
       "client_gone",
     ],
-    ["a service that failed", { status: 500 }, 2, "500"],
-    ["a service that found nothing", { status: 404 }, undefined, undefined],
+    ["a service that answers 500", { status: 500 }, 2, "500"],
+    ["a service that answers 404", { status: 404 }, undefined, undefined],
     ["a response that was cut", { reason: REASONS.cut }, 2, "cut"],
   ])("report %s", (_what, how, code, type) => {
     const { spans, trace } = setUp();
