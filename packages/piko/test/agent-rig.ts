@@ -327,13 +327,13 @@ export class Uses {
   }
 }
 
-/** Resolves with what arrives on a socket, once `enough` returns true. */
-export async function received(socket: Socket, enough: (text: string) => boolean): Promise<string> {
+/** Resolves with what arrives on a socket, once `isComplete` returns true. */
+export async function received(socket: Socket, isComplete: (text: string) => boolean): Promise<string> {
   let text = "";
   return await new Promise((resolve, reject) => {
     const onData = (data: Buffer): void => {
       text += data.toString("latin1");
-      if (!enough(text)) return;
+      if (!isComplete(text)) return;
       socket.off("data", onData);
       resolve(text);
     };

@@ -17,7 +17,7 @@ export class MemoryCall implements UpstreamCall {
   congested = false;
   connecting = false;
   halfClose = true;
-  readonly told: string[] = [];
+  readonly recorded: string[] = [];
   readonly faults: string[] = [];
   /** Bytes delivered to the exchange: body, raw bytes and interim heads. `consumed` counts those that it has released. */
   brought = 0;
@@ -35,28 +35,28 @@ export class MemoryCall implements UpstreamCall {
   }
 
   take(): string[] {
-    return this.told.splice(0);
+    return this.recorded.splice(0);
   }
 
   send(head: RequestHead, _rewrite: RequestRewrite, last: boolean): void {
     this.head = head.buffer.toString("latin1", head.start, head.end);
     if (this.state !== "new") this.faults.push("sent twice");
     this.state = "open";
-    this.#tell(`send ${head.method}${last ? " last" : ""}`);
+    this.#record(`send ${head.method}${last ? " last" : ""}`);
   }
 
   write(buffer: Buffer, start: number, end: number): void {
     const text = buffer.toString("latin1", start, end);
-    this.#tell(`write ${text}`);
+    this.#record(`write ${text}`);
     this.body += text;
   }
 
   end(trailers: Trailers | undefined): void {
-    this.#tell(trailers === undefined ? "end" : `end ${trailers.toString("latin1").trim()}`);
+    this.#record(trailers === undefined ? "end" : `end ${trailers.toString("latin1").trim()}`);
   }
 
   consume(count: number): void {
-    this.#tell(`consume ${count}`);
+    this.#record(`consume ${count}`);
     this.consumed += count;
     if (count <= 0) this.faults.push(`consume of ${count}`);
     if (this.consumed > this.brought) this.faults.push(`${this.consumed} of ${this.brought} bytes consumed`);
@@ -115,11 +115,11 @@ export class MemoryCall implements UpstreamCall {
     if (this.state === "over" || this.state === "new")
       this.faults.push(`call: ${text} when it is ${this.state}`);
     this.state = "over";
-    this.told.push(text);
+    this.recorded.push(text);
   }
 
-  #tell(text: string): void {
+  #record(text: string): void {
     if (this.state !== "open") this.faults.push(`call: ${text} when it is ${this.state}`);
-    this.told.push(text);
+    this.recorded.push(text);
   }
 }

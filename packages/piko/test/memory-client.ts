@@ -8,8 +8,8 @@ import type { RequestHead, ResponseHead } from "../src/http/head.js";
 export class MemoryClient implements ClientSide {
   congested = false;
   patient = false;
-  /** What it was told, in order. */
-  readonly told: string[] = [];
+  /** The calls that it received, in order. */
+  readonly recorded: string[] = [];
   readonly faults: string[] = [];
   /** Bytes of the current request delivered to the exchange. `consumed` counts those that it has released. */
   handed = 0;
@@ -51,9 +51,9 @@ export class MemoryClient implements ClientSide {
     bytes.fill(0);
   }
 
-  /** What it was told since the last `take`. */
+  /** The calls that it received since the last `take`. */
   take(): string[] {
-    return this.told.splice(0);
+    return this.recorded.splice(0);
   }
 
   senderOf(): string {
@@ -61,56 +61,56 @@ export class MemoryClient implements ClientSide {
   }
 
   inform(head: ResponseHead): void {
-    this.#tell(`inform ${head.status}`);
+    this.#record(`inform ${head.status}`);
   }
 
   respond(head: ResponseHead, last: boolean): void {
-    this.#tell(`respond ${head.status}${last ? " last" : ""}`);
+    this.#record(`respond ${head.status}${last ? " last" : ""}`);
   }
 
   switchTo(head: ResponseHead): void {
-    this.#tell(`switch ${head.status}`);
+    this.#record(`switch ${head.status}`);
     this.#raw = true;
   }
 
   write(buffer: Buffer, start: number, end: number): void {
     const text = buffer.toString("latin1", start, end);
-    this.#tell(`write ${text}`);
+    this.#record(`write ${text}`);
     if (this.#ended) this.faults.push("write behind the end");
     this.body += text;
     this.onWrite();
   }
 
   flush(): void {
-    this.#tell("flush");
+    this.#record("flush");
   }
 
   end(trailers: Trailers | undefined): void {
-    this.#tell(trailers === undefined ? "end" : `end ${trailers.toString("latin1").trim()}`);
+    this.#record(trailers === undefined ? "end" : `end ${trailers.toString("latin1").trim()}`);
     if (this.#ended) this.faults.push("end behind the end");
     this.#ended = true;
     if (!this.#raw) this.#over();
   }
 
   close(): void {
-    this.#tell("close");
+    this.#record("close");
     this.#over();
   }
 
   reply({ status, message, fields }: LocalReply): number {
-    this.#tell(`reply ${status} ${message ?? ""}${fields === "" ? "" : ` ${fields.trim()}`}`.trim());
+    this.#record(`reply ${status} ${message ?? ""}${fields === "" ? "" : ` ${fields.trim()}`}`.trim());
     return message?.length ?? 0;
   }
 
   consume(count: number): void {
-    this.#tell(`consume ${count}`);
+    this.#record(`consume ${count}`);
     this.consumed += count;
     if (count <= 0) this.faults.push(`consume of ${count}`);
     if (this.consumed > this.handed) this.faults.push(`${this.consumed} of ${this.handed} bytes consumed`);
   }
 
   abort(why: Reason): void {
-    this.#tell(`abort ${why.code}`);
+    this.#record(`abort ${why.code}`);
     this.#over();
   }
 
@@ -125,9 +125,9 @@ export class MemoryClient implements ClientSide {
     return this.#events;
   }
 
-  #tell(text: string): void {
+  #record(text: string): void {
     if (!this.#busy) this.faults.push(`client: ${text} when nothing is under way`);
-    this.told.push(text);
+    this.recorded.push(text);
   }
 
   #over(): void {

@@ -27,8 +27,8 @@ export class TcpRig {
   readonly #client: Kind;
   /** Whether the node has closed the client's socket; the socket's handler is called at the end of the step. */
   #gone = false;
-  #told = 0;
-  #heard = 0;
+  #callsSeen = 0;
+  #observed = 0;
   #written = 0;
 
   constructor(options: TcpRigOptions = {}) {
@@ -105,25 +105,25 @@ export class TcpRig {
   /**
    * What both sides received since the last call, the service first. A socket that the node has closed delivers nothing more.
    */
-  heard(): string {
+  observed(): string {
     const { socket, stream } = this;
-    const heard: string[] = [];
+    const observed: string[] = [];
     const written = stream.written.slice(this.#written);
     this.#written = stream.written.length;
-    if (written !== "") heard.push(`service: ${written}`);
-    for (const call of stream.calls.slice(this.#heard)) heard.push(`service: ${call}`);
-    this.#heard = stream.calls.length;
-    for (const one of framesOf(socket.take())) heard.push(`client: ${one}`);
-    const calls = socket.calls.slice(this.#told);
-    this.#told = socket.calls.length;
-    for (const call of calls) heard.push(`client: ${call}`);
+    if (written !== "") observed.push(`service: ${written}`);
+    for (const call of stream.calls.slice(this.#observed)) observed.push(`service: ${call}`);
+    this.#observed = stream.calls.length;
+    for (const one of framesOf(socket.take())) observed.push(`client: ${one}`);
+    const calls = socket.calls.slice(this.#callsSeen);
+    this.#callsSeen = socket.calls.length;
+    for (const call of calls) observed.push(`client: ${call}`);
     if (calls.length > 0 && !this.#gone) {
       this.#gone = true;
       socket.handler?.onClose(undefined);
-      const more = this.heard();
-      if (more !== "") heard.push(more);
-    } else if (this.isOver) heard.push("over");
-    return heard.join(", ");
+      const more = this.observed();
+      if (more !== "") observed.push(more);
+    } else if (this.isOver) observed.push("over");
+    return observed.join(", ");
   }
 
   /** Whether the connection is accounted for. */

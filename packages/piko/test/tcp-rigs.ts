@@ -16,7 +16,7 @@ export function tcpRigs(): TcpRigs {
     for (const rig of rigs.splice(0)) {
       const { node } = rig;
       rig.close();
-      rig.heard();
+      rig.observed();
       expect(node.gone).toBe(1);
       expect(node.metrics.inFlight).toBe(0);
       expect(node.budget.used).toBe(0);

@@ -66,7 +66,7 @@ export function upgradeRequest(endpoint = "e", fields = ""): string {
 /** An agent's end of a tunnel. It accepts every stream, and records what it receives in words. */
 export class TestAgent implements TunnelSessionHandler {
   readonly socket: ByteSocket;
-  readonly heard: string[] = [];
+  readonly received: string[] = [];
   readonly session: TunnelSession;
   /** Handles the node's streams. */
   readonly streamHandler: StreamHandler = { onData() {}, onEnd() {}, onWritable() {}, onReset() {} };
@@ -77,20 +77,20 @@ export class TestAgent implements TunnelSessionHandler {
   }
 
   onStream(_stream: YamuxStream): StreamHandler {
-    this.heard.push("stream");
+    this.received.push("stream");
     return this.streamHandler;
   }
 
   onGoAway(): void {
-    this.heard.push("go away");
+    this.received.push("go away");
   }
 
   onNode(): void {
-    this.heard.push("node");
+    this.received.push("node");
   }
 
   onClose(error: TunnelError | undefined): void {
-    this.heard.push(error === undefined ? "closed" : error.message);
+    this.received.push(error === undefined ? "closed" : error.message);
   }
 
   /** Opens a stream, which agents may not; resolves when it is refused. */
@@ -103,7 +103,7 @@ export class TestAgent implements TunnelSessionHandler {
 
   /** Resolves when it has received this. */
   async until(text: string): Promise<void> {
-    await eventually(() => this.heard.includes(text));
+    await eventually(() => this.received.includes(text));
   }
 }
 
@@ -117,7 +117,7 @@ export class UpstreamRig {
   readonly drains: TunnelDrains;
   readonly expiries: TunnelExpiries;
   /** Changes announced to other nodes, in order: `e 1`. */
-  readonly told: string[] = [];
+  readonly announced: string[] = [];
   readonly auth: Authorizer;
   readonly publicAddress = new PublicAddress("https://{endpoint}.piko.example.com");
   readonly upstreams: Upstreams;
@@ -141,7 +141,7 @@ export class UpstreamRig {
     this.upstreams = new Upstreams(
       new ReconnectWaits(clock, 5_000, 10),
       (endpointId, count, doubtful) =>
-        void this.told.push(`${endpointId} ${count}${doubtful ? " doubtful" : ""}`),
+        void this.announced.push(`${endpointId} ${count}${doubtful ? " doubtful" : ""}`),
       () => 0,
     );
     const counters = { hit: (name: UpstreamLimit) => void this.hits.push(name) };

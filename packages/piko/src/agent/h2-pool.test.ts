@@ -80,17 +80,17 @@ it("a call that ends within a read is reused after it, and only once", () => {
 
 it("a call's turn ends before another call gets events of the same read, because they share memory", () => {
   const { begin, send } = setUp();
-  const told: string[] = [];
+  const recorded: string[] = [];
   for (const name of ["a", "b"]) {
     begin({
-      onResponse: () => void told.push(`${name} head`),
-      onResponseBody: () => void told.push(`${name} body`),
-      onUpstreamTurn: () => void told.push(`${name} turn`),
+      onResponse: () => void recorded.push(`${name} head`),
+      onResponseBody: () => void recorded.push(`${name} body`),
+      onUpstreamTurn: () => void recorded.push(`${name} turn`),
     });
   }
   const head = (id: number): string => headers(id, [[":status", "200"]], false);
   send(frame(4, 0, 0), head(1), data(1, "x", false), head(3), data(1, "x", false), data(3, "y", false));
-  expect(told).toEqual([
+  expect(recorded).toEqual([
     "a head",
     "a body",
     "a turn",

@@ -25,7 +25,7 @@ const CONFIG: HealthCheckConfig = {
 /** A check of a service that answers as `answer` does, and what the check has reported. */
 class Stage {
   readonly clock = new FakeClock();
-  readonly told: string[] = [];
+  readonly reported: string[] = [];
   /** Finished checks. */
   results = 0;
   readonly check: HealthCheck;
@@ -41,7 +41,7 @@ class Stage {
       connector,
       host: "service:1",
       clock: this.clock,
-      onChange: (healthy, reason) => void this.told.push(healthy ? "well" : reason),
+      onChange: (healthy, reason) => void this.reported.push(healthy ? "well" : reason),
     });
     uses.add({ [Symbol.asyncDispose]: () => Promise.resolve(this.check.stop()) });
   }
@@ -69,7 +69,7 @@ describe("a health check", () => {
     ["what is no HTTP", "hello\r\n", "the answer is not HTTP/1.1"],
     ["a line without an end", "x".repeat(2_000), "the answer is not HTTP/1.1"],
     ["an end without an answer", "", "connection closed without an answer"],
-  ])("gets the right result for %s", async (_title, answer, told) => {
+  ])("gets the right result for %s", async (_title, answer, reported) => {
     let request = "";
     const service = await uses.raw((socket: Socket) => {
       socket.once("data", (bytes: Buffer) => {
@@ -80,7 +80,7 @@ describe("a health check", () => {
     const stage = new Stage(service.port);
     stage.check.start();
     await stage.over();
-    expect(stage.told).toEqual([told]);
+    expect(stage.reported).toEqual([reported]);
     expect(request).toBe(
       "GET /health?x HTTP/1.1\r\nHost: service:1\r\nUser-Agent: piko-health-check\r\nConnection: close\r\n\r\n",
     );
@@ -93,7 +93,7 @@ describe("a health check", () => {
     stage.check.start();
     await service.connection(0);
     stage.clock.advance(CONFIG.timeoutMs);
-    expect(stage.told).toEqual(["no answer in 2000 ms"]);
+    expect(stage.reported).toEqual(["no answer in 2000 ms"]);
     await service.gone(0);
   });
 
@@ -103,11 +103,11 @@ describe("a health check", () => {
     const stage = new Stage(service.port, tcp);
     stage.check.start();
     await stage.over();
-    expect(stage.told).toEqual(["well"]);
+    expect(stage.reported).toEqual(["well"]);
     const nobody = new Stage(1, tcp);
     nobody.check.start();
     await nobody.over();
-    expect(nobody.told).toEqual([expect.stringContaining("ECONNREFUSED")]);
+    expect(nobody.reported).toEqual([expect.stringContaining("ECONNREFUSED")]);
   });
 
   it("reports the first result, and later a change after as many results in a row as its threshold", async () => {
@@ -122,10 +122,10 @@ describe("a health check", () => {
     for (const result of "++--+---+-+++") {
       well = result === "+";
       await stage.next();
-      seen.push(`${result}${stage.told.at(-1) === "well" ? "+" : "-"}`);
+      seen.push(`${result}${stage.reported.at(-1) === "well" ? "+" : "-"}`);
     }
     expect(seen.join(" ")).toBe("++ ++ -+ -+ ++ -+ -+ -- +- -- +- ++ ++");
-    expect(stage.told).toEqual(["well", "status 500", "well"]);
+    expect(stage.reported).toEqual(["well", "status 500", "well"]);
   });
 
   it("reports nothing after it is stopped, and leaves nothing behind", async () => {
@@ -135,7 +135,7 @@ describe("a health check", () => {
     await service.connection(0);
     stage.check.stop();
     await service.gone(0);
-    expect(stage.told).toEqual([]);
+    expect(stage.reported).toEqual([]);
     stage.clock.assertIdle();
   });
 });

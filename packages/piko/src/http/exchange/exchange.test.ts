@@ -17,12 +17,12 @@ describe("Exchange", () => {
     };
     rig.call.respond("200 OK", true);
     expect(rig.ended).toEqual(["200 0"]);
-    expect(rig.calls.map((call) => call.told)).toEqual([["send GET last", "release"], ["send GET last"]]);
+    expect(rig.calls.map((call) => call.recorded)).toEqual([["send GET last", "release"], ["send GET last"]]);
     rig.client.onOver = () => rig.get();
     rig.exchange.reply(undefined, 500, "no");
     expect(rig.ended).toEqual(["200 0", "500 2"]);
     rig.client.onOver = () => {};
-    expect(rig.call.told).toEqual(["send GET last"]);
+    expect(rig.call.recorded).toEqual(["send GET last"]);
   });
 
   it("flushes the client's side after each read from the upstream", () => {
@@ -30,7 +30,7 @@ describe("Exchange", () => {
     rig.call.respond("200 OK", false);
     rig.call.bring("uv");
     rig.exchange.onUpstreamTurn();
-    expect(rig.client.told).toEqual(["respond 200", "write uv", "flush"]);
+    expect(rig.client.recorded).toEqual(["respond 200", "write uv", "flush"]);
   });
 
   describe("a retry", () => {
@@ -57,7 +57,7 @@ describe("Exchange", () => {
       rig.call.lose(REASONS.lost, "no");
       rig.client.send("cd");
       rig.exchange.onRequestEnd(undefined);
-      expect(rig.call.told).toEqual(["send PUT", "write ab", "write cd", "end"]);
+      expect(rig.call.recorded).toEqual(["send PUT", "write ab", "write cd", "end"]);
       expect(rig.client.consumed).toBe(4);
     });
 
@@ -114,7 +114,7 @@ describe("Exchange", () => {
       const rig = create().get();
       rig.found = "none";
       rig.call.lose(REASONS.lost, "no");
-      expect(rig.client.told).toEqual(["reply 502 no available upstreams", "end"]);
+      expect(rig.client.recorded).toEqual(["reply 502 no available upstreams", "end"]);
       expect(rig.failures).toEqual([]);
     });
   });
@@ -128,8 +128,8 @@ describe("Exchange", () => {
       rig.exchange.onRequestEnd(Buffer.from("X: 1\r\n"));
       expect(rig.client.consumed).toBe(0);
       rig.come();
-      expect(rig.call.told).toEqual(["send POST", "write abcd", "end X: 1"]);
-      expect(rig.client.told).toEqual(["consume 4"]);
+      expect(rig.call.recorded).toEqual(["send POST", "write abcd", "end X: 1"]);
+      expect(rig.client.recorded).toEqual(["consume 4"]);
     });
 
     it("is kept for a life cycle that decides later, and can be read meanwhile", () => {
@@ -140,7 +140,7 @@ describe("Exchange", () => {
       expect(head.buffer.toString("latin1", head.pathStart, head.pathEnd)).toBe("/x");
       rig.clock.advance(3 * TIMEOUT_MS);
       rig.exchange.resume();
-      expect(rig.call.told).toEqual(["send GET last"]);
+      expect(rig.call.recorded).toEqual(["send GET last"]);
       // Its timeout counts from when the upstream got it.
       rig.clock.advance(TIMEOUT_MS - 500);
       expect(rig.ended).toEqual([]);
@@ -151,7 +151,7 @@ describe("Exchange", () => {
       rig.onBegin = (head) => rig.exchange.hold(head);
       rig.post().client.send("ab");
       rig.exchange.refuse(HTTP_ERRORS.EXPECT);
-      expect(rig.client.told).toEqual(["reply 417 expectation not supported", "end"]);
+      expect(rig.client.recorded).toEqual(["reply 417 expectation not supported", "end"]);
       expect(rig.refusals).toEqual(["expectation not supported"]);
     });
 
@@ -220,14 +220,14 @@ describe("Exchange", () => {
       rig.client.send("ab");
       rig.call.congested = true;
       rig.client.send("cd");
-      expect(rig.client.told).toEqual(["consume 2", "reply 503 server is busy Retry-After: 1", "end"]);
+      expect(rig.client.recorded).toEqual(["consume 2", "reply 503 server is busy Retry-After: 1", "end"]);
       expect(rig.refusals).toEqual(["server is busy"]);
     });
 
     it("a response head for which there is no memory is reported as busy", () => {
       const rig = create().get();
       rig.call.lose(REASONS.limit, "answered");
-      expect(rig.client.told).toEqual(["reply 503 server is busy Retry-After: 1", "end"]);
+      expect(rig.client.recorded).toEqual(["reply 503 server is busy Retry-After: 1", "end"]);
       expect(rig.refusals).toEqual(["server is busy"]);
     });
   });
@@ -242,7 +242,7 @@ describe("Exchange", () => {
     ])("%s", (_title, fields, accepted) => {
       const rig = create().upgrade();
       expect(rig.call.switch(fields)).toBe(accepted);
-      expect(rig.client.told).toEqual(accepted ? ["switch 101"] : []);
+      expect(rig.client.recorded).toEqual(accepted ? ["switch 101"] : []);
     });
 
     it("is rejected if the request asked for none, even if it names no protocol", () => {
@@ -276,7 +276,7 @@ describe("Exchange", () => {
       rig.call.switch();
       rig.call.bring("uv");
       rig.call.finish(undefined, true);
-      expect(rig.client.told).toEqual(["switch 101", "write uv", "end", "close"]);
+      expect(rig.client.recorded).toEqual(["switch 101", "write uv", "end", "close"]);
       expect(rig.ended).toEqual(["101 2"]);
     });
   });

@@ -332,8 +332,8 @@ describe("ResponseReader", () => {
     ])("at %s", (_title, text, event) => {
       for (let cut = 0; cut <= text.length; cut++) {
         const recorder = new Recorder();
-        recorder.onEvent = (told) => {
-          if (told === event) recorder.reader.begin("GET");
+        recorder.onEvent = (recorded) => {
+          if (recorded === event) recorder.reader.begin("GET");
         };
         recorder.read(text, cut);
         const once = [...recorder.events];
@@ -346,13 +346,13 @@ describe("ResponseReader", () => {
     it("and the rest of the read isn't used for the next one", () => {
       for (const text of [OK, NONE]) {
         const recorder = new Recorder();
-        recorder.onEvent = (told) => {
-          if (told !== "end" && told !== "response 204 last") return;
+        recorder.onEvent = (recorded) => {
+          if (recorded !== "end" && recorded !== "response 204 last") return;
           recorder.onEvent = () => {};
           recorder.reader.begin("GET");
         };
         recorder.read(`${text}HTTP/1.1 500 Smuggled\r\nContent-Length: 0\r\n\r\n`);
-        expect(recorder.events.some((told) => told.includes("500"))).toBe(false);
+        expect(recorder.events.some((recorded) => recorded.includes("500"))).toBe(false);
         expect(recorder.reader.awaitingHead).toBe(true);
       }
     });

@@ -41,8 +41,8 @@ export class DataReceiver implements DataEvents {
 
   /** `count` bytes of any stream have been processed. */
   credit(count: number): void {
-    const told = this.#window.give(count);
-    if (told > 0) this.#connection.sender.sendWindow(0, told);
+    const granted = this.#window.give(count);
+    if (granted > 0) this.#connection.sender.sendWindow(0, granted);
   }
 
   onDataFrame(flags: number, streamId: number, length: number): void {

@@ -6,12 +6,12 @@ export class ReceiveWindow {
   /** Bytes that the peer may still send. */
   #left: number;
   /** Consumed bytes that haven't been granted to the peer again. */
-  #untold: number;
+  #ungranted: number;
 
   constructor(size: number) {
     this.#size = size;
     this.#left = size;
-    this.#untold = 0;
+    this.#ungranted = 0;
   }
 
   /** `count` bytes have arrived. False if they exceed the window. */
@@ -23,11 +23,11 @@ export class ReceiveWindow {
 
   /** `count` bytes have been consumed. Returns how many the peer should be granted now; may be 0. */
   give(count: number): number {
-    this.#untold += count;
-    if (this.#untold * 2 < this.#size) return 0;
-    const told = this.#untold;
-    this.#left += told;
-    this.#untold = 0;
-    return told;
+    this.#ungranted += count;
+    if (this.#ungranted * 2 < this.#size) return 0;
+    const granted = this.#ungranted;
+    this.#left += granted;
+    this.#ungranted = 0;
+    return granted;
   }
 }

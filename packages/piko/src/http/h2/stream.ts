@@ -160,7 +160,7 @@ export class H2Stream {
     if (this.closed) return;
     this.#held -= count;
     this.#connection.credit(count);
-    this.#tell(count);
+    this.#grant(count);
   }
 
   /** The owner has finished: queued bytes are still sent, bytes that still arrive are dropped. */
@@ -202,7 +202,7 @@ export class H2Stream {
   /** Bytes have arrived that aren't data: padding. */
   skip(count: number): void {
     this.#connection.credit(count);
-    if (!this.closed) this.#tell(count);
+    if (!this.closed) this.#grant(count);
   }
 
   /** The peer has finished sending. */
@@ -254,10 +254,10 @@ export class H2Stream {
     else if (!this.#halfClose) this.reset(NO_ERROR);
   }
 
-  #tell(count: number): void {
+  #grant(count: number): void {
     if (this.receiveEnded) return;
-    const told = this.receiveWindow.give(count);
-    if (told > 0) this.#connection.sender.sendWindow(this.id, told);
+    const granted = this.receiveWindow.give(count);
+    if (granted > 0) this.#connection.sender.sendWindow(this.id, granted);
   }
 
   #close(reset: boolean): void {

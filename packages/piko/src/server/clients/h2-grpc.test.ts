@@ -19,7 +19,7 @@ const H1 =
 const create = h2Rigs();
 const createH1 = nodeRigs();
 
-const told = (
+const errorHead = (
   status: string,
   message: string,
   reason: string,
@@ -38,7 +38,7 @@ describe("gRPC", () => {
   it("gets the proxy's own responses as a head alone", () => {
     const rig = create();
     rig.peer.send(headers(1, [...GRPC, ["x-piko-endpoint", "other"]], false));
-    expect(rig.peer.answer(1).heads).toEqual([told("14", "no available upstreams", "no_upstream")]);
+    expect(rig.peer.answer(1).heads).toEqual([errorHead("14", "no available upstreams", "no_upstream")]);
     rig.peer.send(headers(5, [...GRPC, ["x-piko-endpoint", "e".repeat(300)]]));
     expect(rig.peer.answer(5).heads[0]).toMatchObject({ ":status": "200", "grpc-status": "13" });
     expect([rig.peer.answer(1).body, rig.peer.answer(1).ended]).toEqual(["", true]);
@@ -78,7 +78,7 @@ describe("gRPC", () => {
     rig.node.clock.advance(1_500);
     expect([1, 3].map((id) => rig.peer.answer(id).ended)).toEqual([false, false]);
     rig.node.clock.advance(1_000);
-    expect(rig.peer.answer(1).heads).toEqual([told("4", "deadline exceeded", "deadline")]);
+    expect(rig.peer.answer(1).heads).toEqual([errorHead("4", "deadline exceeded", "deadline")]);
     const cut = rig.peer.answer(3);
     expect([cut.body, cut.heads.at(-1), cut.ended, cut.reset]).toEqual([
       "abc",
@@ -115,7 +115,7 @@ describe("gRPC", () => {
     rig.peer.send(headers(1, [...POST_FIELDS, ["content-type", "application/grpc-web+proto"]]));
     rig.node.clock.advance(31_000);
     expect(rig.peer.answer(1).heads).toEqual([
-      told("14", "upstream timeout", "timeout", "application/grpc-web+proto"),
+      errorHead("14", "upstream timeout", "timeout", "application/grpc-web+proto"),
     ]);
     rig.peer.send(headers(3, [...POST_FIELDS, ["content-type", "application/json"]]));
     rig.node.clock.advance(31_000);

@@ -15,16 +15,16 @@ describe("a request's body", () => {
     const piece = "p".repeat(16_000);
     rig.peer.send(data(1, piece), data(1, piece), data(1, piece), data(1, piece));
     // At first, only the part of the connection's window that exceeds the default.
-    const told = (): [number, number][] =>
+    const grants = (): [number, number][] =>
       rig.peer
         .of(WINDOW_UPDATE)
         .map(({ payload, streamId }) => [streamId, Buffer.from(payload, "latin1").readUInt32BE(0)]);
-    expect(told()).toEqual([[0, 65_535]]);
+    expect(grants()).toEqual([[0, 65_535]]);
     stream.room = 1_000_000;
     stream.handler.onWritable();
-    expect(told().slice(1).sort()).toEqual([[1, 64_000]]);
+    expect(grants().slice(1).sort()).toEqual([[1, 64_000]]);
     rig.peer.send(data(1, piece));
-    expect(told().slice(2)).toEqual([[0, 80_000]]);
+    expect(grants().slice(2)).toEqual([[0, 80_000]]);
   });
 
   it("that overruns a window ends its stream or the connection", () => {

@@ -293,11 +293,11 @@ export class H2Request implements NodeClient, StreamHandler {
   /** Cuts the response. A gRPC client gets gRPC's own status in trailers; it treats a response without one as cut. */
   abort(why: Reason): void {
     const stream = this.#stream;
-    const told = this.#grpcResponse;
+    const isGrpc = this.#grpcResponse;
     const status = this.#expired ? DEADLINE_EXCEEDED : UNAVAILABLE;
     const message = this.#expired ? GRPC_DEADLINE.message : why.message;
     this.#leave();
-    if (told) stream?.end(Buffer.from(grpcStatusLines(status, message), "latin1"));
+    if (isGrpc) stream?.end(Buffer.from(grpcStatusLines(status, message), "latin1"));
     else stream?.reset(this.#raw ? CANCEL : INTERNAL_ERROR);
   }
 

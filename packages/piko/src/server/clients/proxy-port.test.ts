@@ -50,11 +50,11 @@ describe("connections above a limit", () => {
     const rig = await start({ limits: { maxConnections: 0 } });
     const session = connect(`http://127.0.0.1:${rig.number}`).on("error", () => {});
     const closed = new Promise((resolve) => session.on("close", resolve));
-    const heard = await new Promise((resolve) => {
+    const received = await new Promise((resolve) => {
       session.on("goaway", (code, lastStreamId, words) => resolve([code, lastStreamId, String(words)]));
     });
     // ENHANCE_YOUR_CALM, and no stream was processed.
-    expect(heard).toEqual([11, 0, "too many connections"]);
+    expect(received).toEqual([11, 0, "too many connections"]);
     await closed;
     expect(rig.node.hits).toEqual(["max_connections"]);
     const plain = await start({ http2: false, limits: { maxConnections: 0 } });
@@ -76,13 +76,13 @@ describe("connections above a limit", () => {
 
   it("are refused with a response up to MAX_REFUSED at a time; further ones are just closed", async () => {
     const rig = await start({ limits: { maxConnections: 0 } });
-    const told: PortPeer[] = [];
-    while (told.length < MAX_REFUSED) told.push(await rig.connect());
+    const refused: PortPeer[] = [];
+    while (refused.length < MAX_REFUSED) refused.push(await rig.connect());
     await eventually(() => rig.node.hits.length === MAX_REFUSED);
     expect(await (await rig.connect()).over()).toBe("");
     // A place becomes free as soon as the port has noticed the close.
-    expect(statusOf((await told[0]?.send(GET).over()) ?? "")).toBe("503");
-    told[0]?.socket.destroy();
+    expect(statusOf((await refused[0]?.send(GET).over()) ?? "")).toBe("503");
+    refused[0]?.socket.destroy();
     let answer = "";
     while (answer === "") answer = await (await rig.connect()).send(GET).over();
     expect(statusOf(answer)).toBe("503");

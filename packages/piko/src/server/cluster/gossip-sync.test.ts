@@ -10,22 +10,22 @@ import {
 } from "./gossip-sync.js";
 
 function create() {
-  const told: string[] = [];
+  const reported: string[] = [];
   const nodes: string[] = [];
   const warnings: string[] = [];
   const table = new ClusterTable(Math.random);
   const watch = watchCluster({
     table,
     logger: { ...createSilentLogger(), warn: (message) => void warnings.push(message) },
-    onEndpoint: (endpointId) => void told.push(`+${endpointId}`),
-    onEndpointLost: (endpointId) => void told.push(`-${endpointId}`),
-    onDoubt: (endpointId) => void told.push(`?${endpointId}`),
+    onEndpoint: (endpointId) => void reported.push(`+${endpointId}`),
+    onEndpointLost: (endpointId) => void reported.push(`-${endpointId}`),
+    onDoubt: (endpointId) => void reported.push(`?${endpointId}`),
     onNode: () => void nodes.push("node"),
-    onDraining: () => void told.push("draining"),
+    onDraining: () => void reported.push("draining"),
   });
   return {
     table,
-    told,
+    reported,
     nodes,
     warnings,
     join: (id: string) => watch.onJoin?.(id),
@@ -100,7 +100,7 @@ describe("what other nodes announce", () => {
   });
 
   it("may be that they are stopping", () => {
-    const { table, told, upsert, delete: remove } = withNode();
+    const { table, reported, upsert, delete: remove } = withNode();
     upsert("a", "endpoint:web", "1");
     upsert("a", "_piko:draining", "true");
     expect(table.get("a")?.draining).toBe(true);
@@ -108,11 +108,11 @@ describe("what other nodes announce", () => {
     expect(table.select("web", 0, undefined, NODE_WELL)).toBeUndefined();
     remove("a", "_piko:draining");
     expect(table.get("a")?.draining).toBe(false);
-    expect(told).toEqual(["+web", "draining", "draining"]);
+    expect(reported).toEqual(["+web", "draining", "draining"]);
   });
 
   it("may be that the listeners of an endpoint are doubtful, with or without the key that Go nodes know", () => {
-    const { table, told, upsert, delete: remove } = withNode();
+    const { table, reported, upsert, delete: remove } = withNode();
     upsert("a", "endpoint:web", "2");
     upsert("a", "_piko:doubt:web", "2");
     expect(chosen(table, "web")).toBe("a");
@@ -124,35 +124,35 @@ describe("what other nodes announce", () => {
     expect(table.select("web", 0, undefined, NODE_WELL)?.id).toBe("a");
     upsert("a", "_piko:doubt:new", "1");
     remove("a", "_piko:doubt:new");
-    expect(told).toEqual(["+web", "?web", "+web", "+web", "+web", "?web", "?new", "-new", "?new"]);
+    expect(reported).toEqual(["+web", "?web", "+web", "+web", "+web", "?web", "?new", "-new", "?new"]);
   });
 
   it("makes their endpoints reachable", () => {
-    const { table, told, upsert, delete: remove } = withNode();
+    const { table, reported, upsert, delete: remove } = withNode();
     upsert("a", "endpoint:web", "2");
     expect(chosen(table, "web")).toBe("a");
     expect(table.get("a")?.endpoints.get("web")).toBe(2);
     remove("a", "endpoint:web");
     expect(chosen(table, "web")).toBeUndefined();
-    expect(told).toEqual(["+web", "-web"]);
+    expect(reported).toEqual(["+web", "-web"]);
   });
 
   it("applies from the moment when both addresses are known", () => {
-    const { table, told, join, upsert } = create();
+    const { table, reported, join, upsert } = create();
     join("a");
     upsert("a", "endpoint:web", "1");
     upsert("a", "proxy_addr", "10.0.0.1:8000");
-    expect([told, chosen(table, "web")]).toEqual([[], undefined]);
+    expect([reported, chosen(table, "web")]).toEqual([[], undefined]);
     upsert("a", "admin_addr", "10.0.0.1:8002");
-    expect([told, chosen(table, "web")]).toEqual([["+web"], "a"]);
+    expect([reported, chosen(table, "web")]).toEqual([["+web"], "a"]);
   });
 
   it.each(["0", "-1", "-12"])("treats a listener count of %s as none", (count) => {
-    const { table, told, warnings, upsert } = withNode();
+    const { table, reported, warnings, upsert } = withNode();
     upsert("a", "endpoint:web", "1");
     upsert("a", "endpoint:web", count);
     expect(chosen(table, "web")).toBeUndefined();
-    expect(told).toEqual(["+web", "-web"]);
+    expect(reported).toEqual(["+web", "-web"]);
     expect(warnings).toEqual([]);
   });
 
@@ -206,30 +206,30 @@ describe("what other nodes announce", () => {
 
 describe("a node", () => {
   it("hides its endpoints while it can't be reached, then shows them again", () => {
-    const { table, told, upsert, unreachable, reachable } = withNode();
+    const { table, reported, upsert, unreachable, reachable } = withNode();
     upsert("a", "endpoint:web", "1");
     unreachable("a");
     expect([chosen(table, "web"), table.get("a")?.status]).toEqual([undefined, "unreachable"]);
     reachable("a");
     expect(chosen(table, "web")).toBe("a");
-    expect(told).toEqual(["+web", "-web", "+web"]);
+    expect(reported).toEqual(["+web", "-web", "+web"]);
   });
 
   it("is gone once it has left, even if something answers under its id", () => {
-    const { table, told, upsert, leave, reachable } = withNode();
+    const { table, reported, upsert, leave, reachable } = withNode();
     upsert("a", "endpoint:web", "1");
     leave("a");
     reachable("a");
     expect([chosen(table, "web"), table.get("a")?.status]).toEqual([undefined, "left"]);
-    expect(told).toEqual(["+web", "-web"]);
+    expect(reported).toEqual(["+web", "-web"]);
   });
 
   it("is forgotten with everything that it announced", () => {
-    const { table, told, upsert, expire, join } = withNode();
+    const { table, reported, upsert, expire, join } = withNode();
     upsert("a", "endpoint:web", "1");
     expire("a");
     expect([table.get("a"), chosen(table, "web")]).toEqual([undefined, undefined]);
-    expect(told).toEqual(["+web", "-web"]);
+    expect(reported).toEqual(["+web", "-web"]);
     join("a");
     expect(table.get("a")?.complete).toBe(false);
   });

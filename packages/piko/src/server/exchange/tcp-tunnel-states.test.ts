@@ -36,7 +36,7 @@ interface Row {
   readonly agent: Kind;
   readonly state: keyof typeof STATES;
   /** What the two sides receive, by event. */
-  readonly heard: Readonly<Record<string, string>>;
+  readonly observed: Readonly<Record<string, string>>;
 }
 
 const ROWS: readonly Row[] = [
@@ -44,7 +44,7 @@ const ROWS: readonly Row[] = [
     client: "ours",
     agent: "ours",
     state: "open",
-    heard: {
+    observed: {
       "the client sends": "service: up",
       "the client ends": "service: end",
       "the client resets": "service: reset, over",
@@ -59,7 +59,7 @@ const ROWS: readonly Row[] = [
     client: "ours",
     agent: "ours",
     state: "client ended",
-    heard: {
+    observed: {
       "the client resets": "service: reset, over",
       "the service sends": "client: down",
       "the service ends": "client: close 1000, client: close, over",
@@ -71,7 +71,7 @@ const ROWS: readonly Row[] = [
     client: "ours",
     agent: "ours",
     state: "service ended",
-    heard: {
+    observed: {
       "the client sends": "service: up",
       "the client ends": "service: end, client: close, over",
       "the client resets": "service: reset, over",
@@ -84,7 +84,7 @@ const ROWS: readonly Row[] = [
     client: "Go",
     agent: "ours",
     state: "open",
-    heard: {
+    observed: {
       "the client sends": "service: up",
       "the client ends": "service: end, client: destroy",
       "the client resets": "service: reset, over",
@@ -97,7 +97,7 @@ const ROWS: readonly Row[] = [
     client: "Go",
     agent: "ours",
     state: "client ended",
-    heard: {
+    observed: {
       "the service sends": "",
       "the service ends": "over",
       "the service resets": "over",
@@ -108,7 +108,7 @@ const ROWS: readonly Row[] = [
     client: "Go",
     agent: "ours",
     state: "service ended",
-    heard: {
+    observed: {
       "the client sends": "service: up",
       "the client ends": "service: end, client: destroy, over",
       "the client resets": "service: reset, over",
@@ -119,7 +119,7 @@ const ROWS: readonly Row[] = [
     client: "ours",
     agent: "Go",
     state: "open",
-    heard: {
+    observed: {
       "the client sends": "service: up",
       "the client ends": "service: end",
       "the client resets": "service: reset, over",
@@ -132,7 +132,7 @@ const ROWS: readonly Row[] = [
     client: "ours",
     agent: "Go",
     state: "client ended",
-    heard: {
+    observed: {
       "the client resets": "service: reset, over",
       "the service sends": "client: down",
       "the service ends": "service: end, client: close 1000, client: close, over",
@@ -143,7 +143,7 @@ const ROWS: readonly Row[] = [
     client: "ours",
     agent: "Go",
     state: "service ended",
-    heard: {
+    observed: {
       "the client sends": "",
       "the client ends": "client: close, over",
       "the client resets": "over",
@@ -154,7 +154,7 @@ const ROWS: readonly Row[] = [
     client: "Go",
     agent: "Go",
     state: "open",
-    heard: {
+    observed: {
       "the client ends": "service: end, client: destroy",
       "the service ends": "service: end, client: close 1000",
     },
@@ -163,7 +163,7 @@ const ROWS: readonly Row[] = [
     client: "Go",
     agent: "Go",
     state: "client ended",
-    heard: {
+    observed: {
       "the service sends": "",
       "the service ends": "service: end, over",
       "10 s pass, the service sends": "service: reset, over",
@@ -173,7 +173,7 @@ const ROWS: readonly Row[] = [
     client: "Go",
     agent: "Go",
     state: "service ended",
-    heard: {
+    observed: {
       "the client sends": "",
       "the client ends": "client: destroy, over",
       "10 s pass, the client sends": "client: reset, over",
@@ -181,8 +181,8 @@ const ROWS: readonly Row[] = [
   },
 ];
 
-const CASES = ROWS.flatMap(({ heard, ...row }) =>
-  Object.entries(heard).map(([event, expected]) => ({ ...row, event, expected })),
+const CASES = ROWS.flatMap(({ observed, ...row }) =>
+  Object.entries(observed).map(([event, expected]) => ({ ...row, event, expected })),
 );
 
 it.each(CASES)(
@@ -190,8 +190,8 @@ it.each(CASES)(
   ({ client, agent, state, event, expected }) => {
     const rig = join({ client, agent });
     for (const before of STATES[state] ?? []) EVENTS[before]?.(rig);
-    rig.heard();
+    rig.observed();
     EVENTS[event]?.(rig);
-    expect(rig.heard()).toBe(expected);
+    expect(rig.observed()).toBe(expected);
   },
 );

@@ -18,9 +18,9 @@ describe("one of our clients is cut", () => {
   ])("%s", (_title, cut) => {
     const rig = join();
     rig.clientSends("before");
-    expect(rig.heard()).toBe("service: before");
+    expect(rig.observed()).toBe("service: before");
     cut(rig);
-    expect(rig.heard()).toMatch(/service: reset, over$/);
+    expect(rig.observed()).toMatch(/service: reset, over$/);
     expect(rig.stream.calls).toEqual(["reset"]);
   });
 });
@@ -57,7 +57,7 @@ it("pings are answered, and don't reach the service", async () => {
   const rig = join();
   rig.socket.send(frame(9, "are you there"));
   await new Promise((resolve) => setImmediate(resolve));
-  expect(rig.heard()).toBe("client: pong are you there");
+  expect(rig.observed()).toBe("client: pong are you there");
 });
 
 describe("a slow service", () => {
@@ -86,15 +86,15 @@ describe("a slow service", () => {
     rig.stream.room = 1;
     rig.clientSends("abc");
     rig.clientEnds();
-    expect(rig.heard()).toBe(client === "Go" ? "service: a, client: destroy" : "service: a");
+    expect(rig.observed()).toBe(client === "Go" ? "service: a, client: destroy" : "service: a");
     // The 10 s don't begin before the service has received the client's end.
     rig.node.clock.advance(60_000);
     rig.serviceSends("still here");
-    expect(rig.heard()).toBe(client === "Go" ? "" : "client: still here");
+    expect(rig.observed()).toBe(client === "Go" ? "" : "client: still here");
     rig.stream.makeRoom();
-    expect(rig.heard()).toBe("service: bc, service: end");
+    expect(rig.observed()).toBe("service: bc, service: end");
     rig.serviceEnds();
-    expect(rig.heard()).toMatch(/over$/);
+    expect(rig.observed()).toMatch(/over$/);
   });
 
   it("gets nothing more from a client that is cut", () => {
@@ -102,7 +102,7 @@ describe("a slow service", () => {
     rig.stream.room = 1;
     rig.clientSends("abc");
     rig.clientResets();
-    expect(rig.heard()).toBe("service: a, service: reset, over");
+    expect(rig.observed()).toBe("service: a, service: reset, over");
     expect(rig.node.budget.used).toBe(0);
   });
 
@@ -111,10 +111,10 @@ describe("a slow service", () => {
     rig.stream.room = 1;
     rig.clientSends("abc");
     rig.serviceEnds();
-    expect(rig.heard()).toBe("service: a, service: end, client: close 1000");
+    expect(rig.observed()).toBe("service: a, service: end, client: close 1000");
     expect([rig.node.budget.used, rig.socket.paused]).toEqual([0, false]);
     rig.clientEnds();
-    expect(rig.heard()).toBe("client: close, over");
+    expect(rig.observed()).toBe("client: close, over");
   });
 
   it("still gets queued bytes after its own end, through one of our agents", () => {
@@ -123,10 +123,10 @@ describe("a slow service", () => {
     rig.clientSends("abc");
     rig.serviceEnds();
     rig.clientEnds();
-    expect(rig.heard()).toBe("service: a, client: close 1000, client: close");
+    expect(rig.observed()).toBe("service: a, client: close 1000, client: close");
     expect(rig.isOver).toBe(false);
     rig.stream.makeRoom();
-    expect(rig.heard()).toBe("service: bc, service: end, over");
+    expect(rig.observed()).toBe("service: bc, service: end, over");
   });
 
   it("whose client is gone releases everything when it resets", () => {
@@ -134,9 +134,9 @@ describe("a slow service", () => {
     rig.stream.room = 1;
     rig.clientSends("abc");
     rig.clientEnds();
-    rig.heard();
+    rig.observed();
     rig.serviceResets();
-    expect(rig.heard()).toBe("over");
+    expect(rig.observed()).toBe("over");
     expect(rig.node.budget.used).toBe(0);
   });
 });
@@ -157,7 +157,7 @@ describe("a slow client", () => {
     expect(rig.stream.consumed).toBe(15);
     rig.socket.drain();
     expect(rig.stream.consumed).toBe(15);
-    expect(rig.heard()).toBe("client: one, client: two, client: threefour");
+    expect(rig.observed()).toBe("client: one, client: two, client: threefour");
   });
 
   it("receives the service's end after all queued bytes", () => {
@@ -168,7 +168,7 @@ describe("a slow client", () => {
     rig.serviceSends("last");
     rig.serviceEnds();
     rig.socket.drain();
-    expect(rig.heard()).toBe("client: first, client: last, client: close 1000");
+    expect(rig.observed()).toBe("client: first, client: last, client: close 1000");
   });
 
   it("that is a Go client and closes leaves no bytes unconsumed", () => {
@@ -179,7 +179,7 @@ describe("a slow client", () => {
     rig.serviceSends("two");
     expect(rig.stream.consumed).toBe(3);
     rig.clientEnds();
-    rig.heard();
+    rig.observed();
     expect(rig.stream.consumed).toBe(6);
   });
 
@@ -188,13 +188,13 @@ describe("a slow client", () => {
     rig.socket.stalled = true;
     rig.serviceSends("last words");
     rig.serviceEnds();
-    rig.heard();
+    rig.observed();
     rig.node.clock.advance(60_000);
     rig.clientSends("up");
-    expect(rig.heard()).toBe("");
+    expect(rig.observed()).toBe("");
     rig.socket.drain();
     rig.clientSends("up");
-    expect(rig.heard()).toBe("client: reset, over");
+    expect(rig.observed()).toBe("client: reset, over");
   });
 });
 
@@ -206,7 +206,7 @@ describe("the metrics of a connection", () => {
     const rig = join();
     rig.stream.lostWithSession = withTunnel;
     rig.serviceResets();
-    expect(rig.heard()).toMatch(/over$/);
+    expect(rig.observed()).toMatch(/over$/);
     expect(rig.node.failures).toEqual({ [reason]: 1 });
   });
 
@@ -217,7 +217,7 @@ describe("the metrics of a connection", () => {
     rig.serviceSends("defg");
     rig.clientEnds();
     rig.serviceEnds();
-    rig.heard();
+    rig.observed();
     const { metrics } = rig.node;
     const [series] = [...metrics.series()];
     expect(series?.labels).toMatchObject({ status: "101", method: "GET" });
@@ -251,12 +251,12 @@ describe("a dial", () => {
       rig.node.upstreams.add(rig.node.tunnel.asTunnel());
       expect(rig.socket.take()).toMatch(/^HTTP\/1.1 101 /);
       rig.clientSends("late");
-      expect(rig.heard()).toBe("service: earlylate");
+      expect(rig.observed()).toBe("service: earlylate");
       expect(rig.node.context.upstreamMetrics.requests).toBe(1);
       rig.node.clock.advance(60_000);
       rig.clientEnds();
       rig.serviceEnds();
-      expect(rig.heard()).toBe("service: end, client: close 1000, client: close, over");
+      expect(rig.observed()).toBe("service: end, client: close 1000, client: close, over");
     });
 
     it("is refused after the maximum wait", () => {

@@ -8,11 +8,11 @@ export class EndpointTunnels {
   /** Requests, upgrades and TCP connections in progress; counted by the code that begins and ends them. */
   requests = 0;
   /** Number of listeners as last announced; see {@link listenerCount}. */
-  told = 0;
+  announced = 0;
   /** Whether it has been reported that several agents listen. */
-  toldShared = false;
+  sharingReported = false;
   /** Doubt as last announced; see {@link doubtful}. */
-  toldDoubtful = false;
+  announcedDoubtful = false;
   readonly #random: () => number;
   /** The active tunnels that are doubtful. */
   readonly #doubtful = new Set<Tunnel>();

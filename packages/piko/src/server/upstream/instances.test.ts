@@ -31,7 +31,7 @@ describe("a second tunnel of a listener", () => {
     expect(answer).toMatch(/^HTTP\/1\.1 409 Conflict\r\n/);
     expect(answer).toContain("\r\nx-piko-node-id: n1\r\n");
     expect(answer).toContain('{"error":"listener has a tunnel to this node"}');
-    expect(rig.told).toEqual(["e 1"]);
+    expect(rig.announced).toEqual(["e 1"]);
     expect(rig.upstreams.tunnelCount).toBe(1);
     expect(rig.log.lines.slice(lines)).toEqual([]);
   });
@@ -54,7 +54,7 @@ describe("a second tunnel of a listener", () => {
     const [older, newer] = rig.tunnels;
     expect([older?.state, newer?.state]).toEqual(["draining", "active"]);
     expect(rig.upstreams.find("e")?.select(undefined)).toBe(newer);
-    expect(rig.told).toEqual(["e 1"]);
+    expect(rig.announced).toEqual(["e 1"]);
     // The stream in progress continues. After it, the node closes the old tunnel if the agent doesn't.
     rig.clock.advance(6_000);
     expect(older?.usable).toBe(true);
@@ -113,7 +113,7 @@ it("an agent that is asked to move and finds no other node keeps its tunnel, unl
   await agent.until("go away");
   rig.clock.advance(29_000);
   expect([rig.tunnel.state, rig.tunnel.usable]).toEqual(["draining", true]);
-  expect(rig.told).toEqual(["e 1"]);
+  expect(rig.announced).toEqual(["e 1"]);
   rig.drains.begin(rig.tunnels, 0, Number.POSITIVE_INFINITY);
   rig.clock.advance(6_000);
   await eventually(() => rig.upstreams.tunnelCount === 0);
@@ -130,8 +130,8 @@ it("agents that name their instance are notified of a new node, others aren't", 
   await named.until("node");
   for (const tunnel of rig.tunnels) tunnel.evict();
   for (const other of [unnamed, leaving]) {
-    await eventually(() => other.heard.some((word) => word !== "stream" && word !== "go away"));
-    expect(other.heard).not.toContain("node");
+    await eventually(() => other.received.some((word) => word !== "stream" && word !== "go away"));
+    expect(other.received).not.toContain("node");
   }
 });
 

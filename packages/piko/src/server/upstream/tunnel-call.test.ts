@@ -16,17 +16,17 @@ function setUp(
   request = "GET /x HTTP/1.1\r\nHost: e.test",
   { halfClose = true, last = true, room = Number.POSITIVE_INFINITY } = {},
 ) {
-  const told: string[] = [];
+  const recorded: string[] = [];
   const events: UpstreamEvents = {
-    onInform: (head) => void told.push(`inform ${head.status}`),
-    onSwitch: (head) => told.push(`switch ${head.status}`) > 0,
-    onResponse: (head) => void told.push(`response ${head.status}`),
-    onResponseBody: (buffer, start, end) => void told.push(buffer.toString("latin1", start, end)),
-    onResponseEnd: () => void told.push("end"),
+    onInform: (head) => void recorded.push(`inform ${head.status}`),
+    onSwitch: (head) => recorded.push(`switch ${head.status}`) > 0,
+    onResponse: (head) => void recorded.push(`response ${head.status}`),
+    onResponseBody: (buffer, start, end) => void recorded.push(buffer.toString("latin1", start, end)),
+    onResponseEnd: () => void recorded.push("end"),
     onUpstreamTurn: () => {},
     sweep: () => {},
-    onUpstreamWritable: () => void told.push("writable"),
-    onLost: (why: Reason, seen: Seen) => void told.push(`${why.code} ${seen}`),
+    onUpstreamWritable: () => void recorded.push("writable"),
+    onLost: (why: Reason, seen: Seen) => void recorded.push(`${why.code} ${seen}`),
   };
   const budget = new ByteBudget(100_000);
   const call = new TunnelCall(events, { head: new ResponseHead(20), maxHeadBytes: 8_192, budget });
@@ -34,14 +34,14 @@ function setUp(
   stream.room = room;
   call.open(stream.asStream(), halfClose);
   call.send(requestHead(request), PLAIN_REQUEST, last);
-  return { budget, call, stream, told };
+  return { budget, call, stream, recorded };
 }
 
 const text = (value: string): [Buffer, number, number] => [Buffer.from(value), 0, value.length];
 
 describe("TunnelCall", () => {
   it("queues bytes that the stream has no room for, in order, and reports when they are sent", () => {
-    const { budget, call, stream, told } = setUp(
+    const { budget, call, stream, recorded } = setUp(
       "POST /x HTTP/1.1\r\nHost: e.test\r\nTransfer-Encoding: chunked",
       { last: false },
     );
@@ -51,14 +51,14 @@ describe("TunnelCall", () => {
     call.end(Buffer.from("X: 1\r\n"));
     expect([call.congested, call.connecting]).toEqual([true, false]);
     stream.makeRoom(3);
-    expect(told).toEqual([]);
+    expect(recorded).toEqual([]);
     stream.makeRoom();
-    expect([told, call.congested, budget.used]).toEqual([["writable"], false, 0]);
+    expect([recorded, call.congested, budget.used]).toEqual([["writable"], false, 0]);
     expect(stream.written.split("\r\n\r\n").slice(1).join("\r\n\r\n")).toBe(
       "2\r\nab\r\n2\r\ncd\r\n0\r\nX: 1\r\n\r\n",
     );
     stream.makeRoom();
-    expect(told).toEqual(["writable"]);
+    expect(recorded).toEqual(["writable"]);
   });
 
   it.each([
@@ -98,10 +98,10 @@ describe("TunnelCall", () => {
     ],
     ["what is no answer", "", (stream) => stream.bring("nonsense\r\n\r\n"), ["bad_response answered"]],
   ])("reports %s, resets and forgets the stream", (_title, before, event, events) => {
-    const { budget, call, stream, told } = setUp();
+    const { budget, call, stream, recorded } = setUp();
     if (before !== "") stream.bring(before);
     event(stream);
-    expect(told).toEqual(events);
+    expect(recorded).toEqual(events);
     expect(stream.calls).toEqual(["reset"]);
     // Later events on either side have no effect.
     stream.bring("HTTP/1.1 200 OK\r\n\r\n");
@@ -114,14 +114,14 @@ describe("TunnelCall", () => {
     call.consume(1);
     call.abort(REASONS.early);
     call.release();
-    expect([told, stream.calls, budget.used]).toEqual([events, ["reset"], 0]);
+    expect([recorded, stream.calls, budget.used]).toEqual([events, ["reset"], 0]);
   });
 
   it("takes the end of the stream as the body's end if the head has no framing", () => {
-    const { call, stream, told } = setUp();
+    const { call, stream, recorded } = setUp();
     stream.bring("HTTP/1.1 200 OK\r\n\r\nab");
     stream.handler.onEnd();
-    expect(told).toEqual(["response 200", "ab", "end"]);
+    expect(recorded).toEqual(["response 200", "ab", "end"]);
     call.release();
     expect(stream.calls).toEqual(["end later"]);
   });
@@ -136,14 +136,14 @@ describe("TunnelCall", () => {
   });
 
   it("ends a raw direction after queued bytes", () => {
-    const { call, stream, told } = setUp();
+    const { call, stream, recorded } = setUp();
     stream.bring(SWITCH);
     stream.room = 0;
     call.write(...text("bye"));
     call.end(undefined);
     expect(stream.calls).toEqual([]);
     stream.makeRoom();
-    expect([stream.written.endsWith("bye"), stream.calls, told]).toEqual([
+    expect([stream.written.endsWith("bye"), stream.calls, recorded]).toEqual([
       true,
       ["end"],
       ["switch 101", "writable"],
@@ -151,12 +151,12 @@ describe("TunnelCall", () => {
   });
 
   it("drops queued bytes for a Go agent that has ended, since it reads no more", () => {
-    const { budget, call, stream, told } = setUp(undefined, { halfClose: false });
+    const { budget, call, stream, recorded } = setUp(undefined, { halfClose: false });
     stream.bring(SWITCH);
     stream.room = 0;
     call.write(...text("bye"));
     stream.handler.onEnd();
-    expect([call.congested, stream.calls, told, budget.used]).toEqual([
+    expect([call.congested, stream.calls, recorded, budget.used]).toEqual([
       false,
       ["end"],
       ["switch 101", "end"],
@@ -189,18 +189,18 @@ describe("TunnelCall", () => {
     ["it has left, and its agent has not accepted it", { unacknowledged: true }, "maybe", "maybe"],
     ["its agent has accepted it", {}, "answered", "maybe"],
   ])("reports whether the agent may have seen the request: %s", (_, state, seen, lost) => {
-    const { call, stream, told } = setUp();
+    const { call, stream, recorded } = setUp();
     Object.assign(stream, state);
     expect([call.seen, call.begun]).toEqual([seen, false]);
     call.giveUp();
-    expect([told, stream.calls]).toEqual([[`silent ${lost}`], ["reset"]]);
+    expect([recorded, stream.calls]).toEqual([[`silent ${lost}`], ["reset"]]);
   });
 
   it("has begun with the first byte of a response, even an interim one", () => {
-    const { call, stream, told } = setUp();
+    const { call, stream, recorded } = setUp();
     stream.bring("HTTP/1.1 103 Early Hints\r\n\r\n");
-    expect([call.begun, told]).toEqual([true, ["inform 103"]]);
+    expect([call.begun, recorded]).toEqual([true, ["inform 103"]]);
     stream.bring("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-    expect(told).toEqual(["inform 103", "response 200"]);
+    expect(recorded).toEqual(["inform 103", "response 200"]);
   });
 });

@@ -16,7 +16,7 @@ const HANDLER = { onData() {}, onEnd() {}, onWritable() {}, onReset() {} };
 
 it("a tunnel is doubtful while its agent leaves a stream unaccepted, and for a moment after that", async () => {
   rig = await UpstreamRig.start();
-  const { clock, log, told, upstreams } = rig;
+  const { clock, log, announced, upstreams } = rig;
   const agent = await rig.agent();
   const { tunnel } = rig;
   agent.socket.pause();
@@ -26,7 +26,7 @@ it("a tunnel is doubtful while its agent leaves a stream unaccepted, and for a m
   clock.advance(250);
   expect([tunnel.doubtful, tunnel.doubtReason, tunnel.accepting]).toEqual([true, "stream", true]);
   expect([upstreams.doubtfulCount, upstreams.doubts]).toEqual([1, 1]);
-  expect(told).toEqual(["e 1", "e 1 doubtful"]);
+  expect(announced).toEqual(["e 1", "e 1 doubtful"]);
   expect(await log.line("upstream in doubt")).toMatchObject({
     "endpoint-id": "e",
     reason: "a stream not accepted in 1000 ms",
@@ -39,9 +39,9 @@ it("a tunnel is doubtful while its agent leaves a stream unaccepted, and for a m
     return !tunnel.doubtful;
   });
   expect(clock.now() - waits).toBeGreaterThanOrEqual(500);
-  expect(told.at(-1)).toBe("e 1");
+  expect(announced.at(-1)).toBe("e 1");
   await log.line("upstream no longer in doubt");
-  expect(agent.heard).toEqual(["stream"]);
+  expect(agent.received).toEqual(["stream"]);
 });
 
 it("a tunnel isn't doubtful because this process stood still", async () => {
@@ -56,18 +56,18 @@ it("a tunnel isn't doubtful because this process stood still", async () => {
   clock.advance(0);
   expect(tunnel.doubtful).toBe(false);
   await agent.until("stream");
-  expect(rig.told).toEqual(["e 1"]);
+  expect(rig.announced).toEqual(["e 1"]);
 });
 
 it("a tunnel that ends while doubtful is removed", async () => {
   rig = await UpstreamRig.start();
-  const { clock, told, upstreams } = rig;
+  const { clock, announced, upstreams } = rig;
   const agent = await rig.agent();
   agent.socket.pause();
   rig.tunnel.openStream(HANDLER)?.flushFlags();
   clock.advance(60_000);
   await eventually(() => upstreams.tunnelCount === 0);
-  expect(told).toEqual(["e 1", "e 1 doubtful", "e 0"]);
+  expect(announced).toEqual(["e 1", "e 1 doubtful", "e 0"]);
   expect(rig.hits).toEqual(["ping_timeout"]);
   agent.socket.resume();
 });

@@ -9,7 +9,7 @@ class FakeTunnel {
   streamCount = 0;
   held = false;
   usable = true;
-  readonly told: string[] = [];
+  readonly recorded: string[] = [];
   readonly drainable: boolean;
   readonly #clock: FakeClock;
 
@@ -21,18 +21,18 @@ class FakeTunnel {
   drain(): void {
     if (this.state !== "active") return;
     this.state = "draining";
-    this.#tell("drain");
+    this.#record("drain");
   }
 
   hold(held: boolean): void {
     this.held = held;
-    this.#tell(held ? "hold" : "let go");
+    this.#record(held ? "hold" : "let go");
   }
 
   evict(): void {
     this.state = "gone";
     this.usable = false;
-    this.#tell("evict");
+    this.#record("evict");
   }
 
   /** The agent has another tunnel and closes this one. */
@@ -41,8 +41,8 @@ class FakeTunnel {
     if (this.streamCount === 0) this.state = "gone";
   }
 
-  #tell(what: string): void {
-    this.told.push(`${what} ${this.#clock.now()}`);
+  #record(what: string): void {
+    this.recorded.push(`${what} ${this.#clock.now()}`);
   }
 }
 
@@ -64,7 +64,7 @@ function create(agents: readonly boolean[], options: { windowMs?: number; deadli
 
 const times = (tunnels: readonly FakeTunnel[], what: string): number[] =>
   tunnels
-    .flatMap(({ told }) => told.filter((each) => each.startsWith(what)))
+    .flatMap(({ recorded }) => recorded.filter((each) => each.startsWith(what)))
     .map((each) => Number(each.split(" ").at(-1)));
 
 describe("draining tunnels", () => {
@@ -75,7 +75,7 @@ describe("draining tunnels", () => {
     begin();
     watch();
     clock.advance(30_000);
-    expect(tunnel.told).toEqual(["drain 0"]);
+    expect(tunnel.recorded).toEqual(["drain 0"]);
     expect(await moved()).toBe(false);
     tunnel.move();
     clock.advance(50);
@@ -91,8 +91,8 @@ describe("draining tunnels", () => {
     busy.streamCount = 1;
     begin();
     clock.advance(6_000);
-    expect(idle.told.at(-1)).toMatch(/^evict 5/);
-    expect(busy.told).toHaveLength(1);
+    expect(idle.recorded.at(-1)).toMatch(/^evict 5/);
+    expect(busy.recorded).toHaveLength(1);
     busy.streamCount = 0;
     clock.advance(50);
     expect(busy.state).toBe("gone");
@@ -108,7 +108,7 @@ describe("draining tunnels", () => {
     expect(idle.state).toBe("gone");
     busy.streamCount = 0;
     clock.advance(50);
-    expect(busy.told.map((each) => each.split(" ")[0])).toEqual(["drain", "evict"]);
+    expect(busy.recorded.map((each) => each.split(" ")[0])).toEqual(["drain", "evict"]);
     clock.assertIdle();
   });
 
@@ -118,7 +118,7 @@ describe("draining tunnels", () => {
     tunnel.streamCount = 3;
     begin();
     clock.advance(13_000);
-    expect(tunnel.told).toEqual(["drain 0", "hold 500", "let go 2500", "hold 10500", "let go 12500"]);
+    expect(tunnel.recorded).toEqual(["drain 0", "hold 500", "let go 2500", "hold 10500", "let go 12500"]);
     clock.advance(8_000);
     expect(tunnel.held).toBe(true);
     tunnel.streamCount = 0;

@@ -54,9 +54,9 @@ describe("when its token expires, a tunnel", () => {
       // Waits, since its agent would otherwise be considered silent.
       await eventually(() => stream?.unacknowledged === false);
       rig.clock.advance(LIFE_MS - 1);
-      expect([chosen(scene), rig.upstreams.listenerCounts(), rig.told]).toEqual([tunnel, { e: 1 }, ["e 1"]]);
+      expect([chosen(scene), rig.upstreams.listenerCounts(), rig.announced]).toEqual([tunnel, { e: 1 }, ["e 1"]]);
       rig.clock.advance(1);
-      expect([chosen(scene), rig.upstreams.listenerCounts(), rig.told]).toEqual([
+      expect([chosen(scene), rig.upstreams.listenerCounts(), rig.announced]).toEqual([
         undefined,
         {},
         ["e 1", "e 0"],
@@ -93,11 +93,11 @@ describe("when its token expires, a tunnel", () => {
     rig.clock.advance(LIFE_MS);
     await agent.until("go away");
     rig.clock.advance(4_000);
-    expect([tunnel.state, lost, agent.heard]).toEqual(["expired", [], ["stream", "go away"]]);
+    expect([tunnel.state, lost, agent.received]).toEqual(["expired", [], ["stream", "go away"]]);
     stream?.reset();
     rig.clock.advance(50);
     await agent.until("closed");
-    expect(agent.heard).toEqual(["stream", "go away", "closed"]);
+    expect(agent.received).toEqual(["stream", "go away", "closed"]);
     await eventually(() => tunnel.state === "gone");
   });
 
@@ -109,11 +109,11 @@ describe("when its token expires, a tunnel", () => {
     await agent.until("stream");
     rig.clock.advance(LIFE_MS + 4_000);
     // Nothing was sent to the agent in the meantime.
-    expect([agent.heard, lost]).toEqual([["stream"], []]);
+    expect([agent.received, lost]).toEqual([["stream"], []]);
     stream?.reset();
     rig.clock.advance(50);
     await agent.until(INTERNAL_ERROR);
-    expect(agent.heard).toEqual(["stream", INTERNAL_ERROR]);
+    expect(agent.received).toEqual(["stream", INTERNAL_ERROR]);
   });
 
   it.each([
@@ -136,7 +136,7 @@ describe("when its token expires, a tunnel", () => {
     const { agent, rig } = await start();
     rig.clock.advance(LIFE_MS);
     await agent.until("closed");
-    expect(agent.heard).toEqual(["go away", "closed"]);
+    expect(agent.received).toEqual(["go away", "closed"]);
   });
 });
 

@@ -99,7 +99,7 @@ describe("the request to move", () => {
   it.each([
     [true, "go away"],
     [false, undefined],
-  ])("is sent to an agent that supports it (%s)", async (capable, heard) => {
+  ])("is sent to an agent that supports it (%s)", async (capable, received) => {
     const { agent, rig, tunnel } = await start({ capable });
     expect(tunnel.drainable).toBe(capable);
     tunnel.drain();
@@ -107,7 +107,7 @@ describe("the request to move", () => {
     // When this stream arrives, everything before it has arrived too.
     tunnel.openStream(handler())?.flushFlags();
     await agent.until("stream");
-    expect(agent.heard).toEqual(heard === undefined ? ["stream"] : [heard, "stream"]);
+    expect(agent.received).toEqual(received === undefined ? ["stream"] : [received, "stream"]);
     await rig.log.line("upstream asked to move");
     expect(rig.log.find("upstream asked to move")).toHaveLength(1);
     expect([rig.upstreams.drainingCount, rig.upstreams.activeCount]).toEqual([1, 0]);
@@ -131,7 +131,7 @@ describe("the request to move", () => {
     agent.session.close();
     await rig.log.line("upstream disconnected");
     expect(rig.log.find("upstream draining")).toEqual([]);
-    expect(rig.told).toEqual(["e 1", "e 0"]);
+    expect(rig.announced).toEqual(["e 1", "e 0"]);
   });
 });
 
@@ -140,10 +140,10 @@ it("a hold is reported once, and never for a tunnel that is gone", async () => {
   const { rig, tunnel } = scene;
   tunnel.drain();
   for (const held of [true, true, false, false]) tunnel.hold(held);
-  expect(rig.told).toEqual(["e 1", "e 0", "e 1"]);
+  expect(rig.announced).toEqual(["e 1", "e 0", "e 1"]);
   await STATES["gone"]?.(scene);
   tunnel.hold(true);
-  expect(rig.told).toEqual(["e 1", "e 0", "e 1", "e 0"]);
+  expect(rig.announced).toEqual(["e 1", "e 0", "e 1", "e 0"]);
 });
 
 it("a stream that an agent opens is refused, and its tunnel stays open", async () => {
@@ -166,7 +166,7 @@ describe("an end", () => {
     await eventually(() => tunnel.state === "gone");
     await rig.log.line("upstream disconnected");
     expect(rig.log.find("upstream disconnected")).toHaveLength(1);
-    expect(rig.told).toEqual(["e 1", "e 0"]);
+    expect(rig.announced).toEqual(["e 1", "e 0"]);
   });
 
   it("is reported to the endpoint before its requests, so that they go elsewhere", async () => {
@@ -175,7 +175,7 @@ describe("an end", () => {
       const seen: unknown[] = [];
       const onReset = (): void => {
         const endpoint = rig.upstreams.find("e");
-        seen.push(endpoint?.select(undefined), endpoint?.selectDraining(undefined), rig.told.at(-1));
+        seen.push(endpoint?.select(undefined), endpoint?.selectDraining(undefined), rig.announced.at(-1));
       };
       tunnel.openStream({ ...handler(), onReset });
       end(tunnel);

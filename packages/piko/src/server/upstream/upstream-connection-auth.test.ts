@@ -70,7 +70,7 @@ describe("a request whose token must be verified", () => {
     peer.socket.destroy();
     await eventually(() => rig.port.pendingCount === 0);
     expect([desk.waiter, desk.cancelled]).toEqual([undefined, 1]);
-    expect(rig.told).toEqual([]);
+    expect(rig.announced).toEqual([]);
   });
 
   it.each([
@@ -91,7 +91,7 @@ describe("a request whose token must be verified", () => {
       expect(await rig.log.line("upstream refused")).toMatchObject({ status: Number(status), reason });
       expect(audit.find("refused")).toMatchObject([{ "client-ip": "127.0.0.1", reason }]);
       expect([...desk.refused]).toEqual([[reason, 1]]);
-      expect(rig.told).toEqual([]);
+      expect(rig.announced).toEqual([]);
     },
   );
 });
@@ -131,7 +131,7 @@ describe("a tunnel whose token", () => {
     expect(rig.tunnels).toHaveLength(1);
     rig.clock.advance(1);
     expect(await rig.log.line("upstream token is no longer valid")).toMatchObject({ reason: "expired" });
-    expect([rig.tunnels, rig.told]).toEqual([[], ["e 1", "e 0"]]);
+    expect([rig.tunnels, rig.announced]).toEqual([[], ["e 1", "e 0"]]);
   });
 
   it("expires stays open if its token allows that", async () => {

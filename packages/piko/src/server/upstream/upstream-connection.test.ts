@@ -76,7 +76,7 @@ describe("a request", () => {
     expect(line).toMatchObject({ "client-ip": "127.0.0.1", status: Number(status) });
     expect(rig.log.lines).toHaveLength(1);
     await eventually(() => rig.port.pendingCount === 0 && rig.port.highestClientCount === 0);
-    expect(rig.told).toEqual([]);
+    expect(rig.announced).toEqual([]);
   });
 
   it.each<[string, UpstreamRigOptions, string]>([
@@ -171,7 +171,7 @@ describe("a valid request", () => {
     const goAway = "\u0082\u008c\0\0\0\0\0\u0003\0\0\0\0\0\0\0\0\0\0";
     await rig.rawAgent(GOOD + goAway);
     expect(rig.tunnel.state).toBe("draining");
-    expect(rig.told).toEqual(["e 1", "e 0"]);
+    expect(rig.announced).toEqual(["e 1", "e 0"]);
   });
 });
 

@@ -115,7 +115,7 @@ describe("a port with TLS", () => {
     await optional[Symbol.asyncDispose]();
     const required = await start();
     expect(await required.refusal(upgradeRequest())).not.toContain("HTTP/1.1");
-    expect(required.told).toEqual([]);
+    expect(required.announced).toEqual([]);
   });
 
   it("ends tunnels and pending connections of agents whose certificate authority is removed", async () => {

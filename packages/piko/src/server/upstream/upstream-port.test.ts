@@ -121,13 +121,13 @@ describe("limits", () => {
 
   it("answer up to MAX_REFUSED refused connections at a time, and just close further ones", async () => {
     const rig = await start({ limits: { maxTunnelsPerClient: 0 } });
-    const told: PortPeer[] = [];
-    while (told.length < MAX_REFUSED) told.push(await rig.connect());
+    const refused: PortPeer[] = [];
+    while (refused.length < MAX_REFUSED) refused.push(await rig.connect());
     await eventually(() => rig.port.pendingCount === MAX_REFUSED);
     expect(await (await rig.connect()).over()).toBe("");
     expect(rig.port.pendingCount).toBe(MAX_REFUSED);
     // A place becomes free when a refused connection ends.
-    expect(statusOf((await told[0]?.send("G").over()) ?? "")).toBe("429");
+    expect(statusOf((await refused[0]?.send("G").over()) ?? "")).toBe("429");
     await eventually(() => rig.port.pendingCount === MAX_REFUSED - 1);
     expect(statusOf(await (await rig.connect()).send("G").over())).toBe("429");
   });
@@ -186,7 +186,7 @@ describe("a tunnel", () => {
     agent.session.close();
     const line = await rig.log.line("upstream disconnected");
     expect(line).toMatchObject({ level: "info", ...FIELDS });
-    expect(rig.told).toEqual(["e 1", "e 0"]);
+    expect(rig.announced).toEqual(["e 1", "e 0"]);
     expect(rig.upstreams.find("e")).toBeUndefined();
   });
 
@@ -214,7 +214,7 @@ describe("a tunnel", () => {
     await peer.over();
     expect(await rig.log.line("upstream disconnected")).toMatchObject({ level: "warn" });
     expect(rig.hits).toEqual(["ping_timeout"]);
-    expect(rig.told).toEqual(["e 1", "e 0"]);
+    expect(rig.announced).toEqual(["e 1", "e 0"]);
   });
 
   it("whose agent accepts no stream is ended, counted and logged, even if it answers pings", async () => {
@@ -251,7 +251,7 @@ describe("a tunnel", () => {
     await rig.agent();
     leaving.session.goAway();
     expect(await rig.log.line("upstream draining")).toMatchObject(FIELDS);
-    expect(rig.told).toEqual(["e 1", "e 2", "e 1"]);
+    expect(rig.announced).toEqual(["e 1", "e 2", "e 1"]);
     expect(rig.upstreams.find("e")?.active).toHaveLength(1);
     expect(rig.upstreams.drainingCount).toBe(1);
   });
@@ -273,7 +273,7 @@ describe("a stopping node", () => {
     await eventually(() => rig.upstreams.tunnelCount === 0);
     rig.clock.advance(50);
     await moved;
-    expect(rig.told.at(-1)).toBe("e 0");
+    expect(rig.announced.at(-1)).toBe("e 0");
     await expect(rig.connect()).rejects.toThrow(/ECONNREFUSED/);
   });
 
@@ -295,6 +295,6 @@ describe("a stopping node", () => {
     rig.port.destroy();
     await peer.over();
     await eventually(() => rig.upstreams.tunnelCount === 0);
-    expect(rig.told).toEqual(["e 1", "e 0"]);
+    expect(rig.announced).toEqual(["e 1", "e 0"]);
   });
 });

@@ -215,8 +215,8 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
   otherAgents(listener: { endpointId: string; tenantId: string; instance: string }): number {
     const endpoint = this.#upstreams.find(listener.endpointId);
     const count = endpoint?.otherAgents(listener) ?? 0;
-    if (endpoint !== undefined && count > 0 && !endpoint.toldShared) {
-      endpoint.toldShared = true;
+    if (endpoint !== undefined && count > 0 && !endpoint.sharingReported) {
+      endpoint.sharingReported = true;
       this.logger.info("endpoint has several agents", {
         "endpoint-id": listener.endpointId,
         "tenant-id": listener.tenantId,

@@ -53,11 +53,11 @@ describe("Upstreams", () => {
   });
 
   it("skips doubtful tunnels unless they are requested, and reports when there are no others", () => {
-    const told: string[] = [];
+    const announced: string[] = [];
     const waits = new ReconnectWaits(new FakeClock(), 5_000, 10);
     const upstreams = new Upstreams(
       waits,
-      (_id, ...what) => void told.push(what.join(" ")),
+      (_id, ...what) => void announced.push(what.join(" ")),
       () => 0,
     );
     const [a, b] = [tunnel("e"), tunnel("e")];
@@ -84,7 +84,7 @@ describe("Upstreams", () => {
     upstreams.remove(b);
     doubt(a, false);
     upstreams.remove(a);
-    expect(told).toEqual([
+    expect(announced).toEqual([
       "1 false",
       "2 false",
       "2 true",
@@ -110,11 +110,11 @@ describe("Upstreams", () => {
   });
 
   it("reports how many listeners accept requests, including draining ones only if there are no others", () => {
-    const told: number[] = [];
+    const announced: number[] = [];
     const waits = new ReconnectWaits(new FakeClock(), 5_000, 10);
     const upstreams = new Upstreams(
       waits,
-      (_endpointId, count) => void told.push(count),
+      (_endpointId, count) => void announced.push(count),
       () => 0,
     );
     const [a, b] = [tunnel("e"), tunnel("e")];
@@ -122,7 +122,7 @@ describe("Upstreams", () => {
     upstreams.add(b);
     upstreams.drain(a);
     upstreams.drain(b);
-    expect(told).toEqual([1, 2, 1, 2]);
+    expect(announced).toEqual([1, 2, 1, 2]);
     const leave = (one: Tunnel): void => {
       Object.assign(one, { usable: false, accepting: false });
       upstreams.drain(one);
@@ -131,7 +131,7 @@ describe("Upstreams", () => {
     leave(b);
     upstreams.remove(a);
     upstreams.remove(b);
-    expect(told).toEqual([1, 2, 1, 2, 1, 0]);
+    expect(announced).toEqual([1, 2, 1, 2, 1, 0]);
   });
 
   it("lets requests wait when the last listener accepts none any more, and continue when it does again", () => {
@@ -194,15 +194,15 @@ describe("Upstreams", () => {
   });
 
   it("reports nothing about an unknown tunnel", () => {
-    const told: string[] = [];
+    const announced: string[] = [];
     const waits = new ReconnectWaits(new FakeClock(), 5_000, 10);
     const upstreams = new Upstreams(
       waits,
-      (endpointId) => void told.push(endpointId),
+      (endpointId) => void announced.push(endpointId),
       () => 0,
     );
     upstreams.drain(tunnel("e"));
     upstreams.remove(tunnel("e"));
-    expect([told, upstreams.tunnelCount]).toEqual([[], 0]);
+    expect([announced, upstreams.tunnelCount]).toEqual([[], 0]);
   });
 });

@@ -73,9 +73,9 @@ export class Upstreams {
   #changed(endpointId: string, endpoint: EndpointTunnels): void {
     const count = endpoint.listenerCount;
     const doubtful = count > 0 && endpoint.doubtful;
-    if (count === endpoint.told && doubtful === endpoint.toldDoubtful) return;
-    endpoint.told = count;
-    endpoint.toldDoubtful = doubtful;
+    if (count === endpoint.announced && doubtful === endpoint.announcedDoubtful) return;
+    endpoint.announced = count;
+    endpoint.announcedDoubtful = doubtful;
     this.#onListeners(endpointId, count, doubtful);
     if (count === 0) this.waits.onLost(endpointId);
     else this.waits.onFound(endpointId);
@@ -93,7 +93,7 @@ export class Upstreams {
 
   /** The number of tunnels that requests for the endpoint are sent to. */
   listenerCount(endpointId: string): number {
-    return this.#endpoints.get(endpointId)?.told ?? 0;
+    return this.#endpoints.get(endpointId)?.announced ?? 0;
   }
 
   /** All tunnels, in the order in which they were opened. */
@@ -138,7 +138,7 @@ export class Upstreams {
   /** The number of listeners that accept requests, by endpoint. */
   listenerCounts(): Record<string, number> {
     const counts: [string, number][] = [];
-    for (const [endpointId, { told }] of this.#endpoints) if (told > 0) counts.push([endpointId, told]);
+    for (const [endpointId, { announced }] of this.#endpoints) if (announced > 0) counts.push([endpointId, announced]);
     // Not by assignment: an endpoint's id may be `__proto__`.
     return Object.fromEntries(counts);
   }

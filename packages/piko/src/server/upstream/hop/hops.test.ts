@@ -49,30 +49,30 @@ function setUp() {
   cleanUps.push(() => hops.close());
   /** Sends a request to a node; records the events of the call as words. */
   const ask = (node: RemoteNode, path: string) => {
-    const told: string[] = [];
+    const recorded: string[] = [];
     const events: UpstreamEvents = {
       onInform() {},
       onSwitch: () => false,
-      onResponse: (head) => void told.push(String(head.status)),
+      onResponse: (head) => void recorded.push(String(head.status)),
       onResponseBody() {},
       onResponseEnd() {},
       onUpstreamTurn() {},
       onUpstreamWritable() {},
       sweep() {},
-      onLost: (why, seen) => void told.push(`${why.code} ${seen}`),
+      onLost: (why, seen) => void recorded.push(`${why.code} ${seen}`),
     };
     const budget = new ByteBudget(1_000);
     const call = new HopCall(events, { head: new ResponseHead(10), maxHeadBytes: 1_000, budget });
     call.open(hops.poolFor(node), true);
     call.send(requestHead(`GET ${path} HTTP/1.1\r\nHost: e.test`), PLAIN_REQUEST, true);
     cleanUps.push(() => call.abort(REASONS.client_gone));
-    return { call, told };
+    return { call, recorded };
   };
   /** The same, and releases the connection after the response. */
   const request = async (node: RemoteNode): Promise<void> => {
-    const { call, told } = ask(node, "/now");
-    await eventually(() => told.length > 0);
-    expect(told).toEqual(["200"]);
+    const { call, recorded } = ask(node, "/now");
+    await eventually(() => recorded.length > 0);
+    expect(recorded).toEqual(["200"]);
     call.release();
   };
   return { ask, hops, request };
@@ -98,11 +98,11 @@ it("a node that can't be reached loses its idle connections, but no request", as
   const [a, b, never] = [await startNode("a"), await startNode("b"), await startNode("never asked")];
   await request(a);
   await request(b);
-  const { told } = ask(a, "/later");
+  const { recorded } = ask(a, "/later");
   await request(a);
   hops.onUnreachable(never);
   hops.onUnreachable(a);
-  expect([told, hops.poolFor(a).idleCount, hops.poolFor(b).idleCount]).toEqual([[], 0, 1]);
+  expect([recorded, hops.poolFor(a).idleCount, hops.poolFor(b).idleCount]).toEqual([[], 0, 1]);
 });
 
 it("a node that is gone permanently is forgotten, and its requests are counted from 0 if it returns", async () => {
@@ -125,5 +125,5 @@ it("close() closes idle connections, but cuts no request", async () => {
   const underWay = ask(node, "/later");
   hops.close();
   expect(hops.poolFor(node).idleCount).toBe(0);
-  expect(underWay.told).toEqual([]);
+  expect(underWay.recorded).toEqual([]);
 });
