@@ -70,7 +70,7 @@ export class ClusterRig extends NodeRig {
   }
 
   /** Makes the client's address that of a node without tunnels. */
-  beNode(): void {
+  identifyAsNode(): void {
     this.addNode("sender", "well", CLIENT);
     this.table.setListeners("sender", "e", 0);
   }

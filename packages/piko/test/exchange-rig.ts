@@ -78,7 +78,7 @@ export class ExchangeRig {
         return this.#head;
       },
       noMemory: NO_MEMORY,
-      hearsReasons: true,
+      upstreamsSendReasons: true,
       fieldsOf: ({ status }) => (status === 503 ? "Retry-After: 1\r\n" : ""),
       onRefused: ({ message }) => void this.refusals.push(message),
       onFailed: (why, detail) => void this.failures.push(`${why.code}: ${detail}`),
@@ -89,7 +89,7 @@ export class ExchangeRig {
         waiting: false,
         connect: (head) => this.#connect(head),
         again: (seen) => this.#again(seen),
-        outlast: () => false,
+        continueAfterTimeout: () => false,
         sweep: () => {},
         clear: () => {
           this.waiting = false;

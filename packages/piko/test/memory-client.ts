@@ -7,7 +7,7 @@ import type { RequestHead, ResponseHead } from "../src/http/head.js";
 
 export class MemoryClient implements ClientSide {
   congested = false;
-  patient = false;
+  waitsIndefinitely = false;
   /** The calls that it received, in order. */
   readonly recorded: string[] = [];
   readonly faults: string[] = [];

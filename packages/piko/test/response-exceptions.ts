@@ -45,14 +45,14 @@ export function withoutExceptions(
     plain += text;
     return text;
   };
-  const takeFields = (): string => take(endBehind(rest, "\r\n\r\n"), "fields");
+  const takeFields = (): string => take(endAfter(rest, "\r\n\r\n"), "fields");
   let head = takeFields();
   while (/^HTTP\/1\.1 1\d\d/.test(head)) head = takeFields();
   const chunked = /^transfer-encoding:[ \t]*chunked *\r$/im.test(head);
   if (chunked && method !== "HEAD" && !/^HTTP\/1\.1 (204|304)/.test(head)) {
     let size: number;
     do {
-      size = Number.parseInt(take(endBehind(rest, "\r\n"), "chunkLine"), 16);
+      size = Number.parseInt(take(endAfter(rest, "\r\n"), "chunkLine"), 16);
       if (!(size > 0)) break;
       plain += rest.slice(0, size + 2);
       rest = rest.slice(size + 2);
@@ -62,7 +62,7 @@ export function withoutExceptions(
   return Buffer.from(plain + rest, "latin1");
 }
 
-function endBehind(text: string, mark: string): number {
+function endAfter(text: string, mark: string): number {
   const at = text.indexOf(mark);
   return at < 0 ? text.length : at + mark.length;
 }

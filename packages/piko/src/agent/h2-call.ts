@@ -41,7 +41,7 @@ export class H2Call implements UpstreamCall, StreamHandler {
   #stream: H2Stream | undefined;
   #method: string;
   /** The connection was established before this request was sent, so its loss can't mean that the service isn't there. */
-  #stood: boolean;
+  #wasEstablished: boolean;
   /** `write` found the connection congested, so `onUpstreamWritable` has to follow. */
   #blocked: boolean;
   /** Remaining bytes of the body according to its head, or -1. */
@@ -54,7 +54,7 @@ export class H2Call implements UpstreamCall, StreamHandler {
     this.#events = undefined;
     this.#stream = undefined;
     this.#method = "";
-    this.#stood = false;
+    this.#wasEstablished = false;
     this.#blocked = false;
     this.#bodyLeft = -1;
     this.#headBytes = 0;
@@ -91,7 +91,7 @@ export class H2Call implements UpstreamCall, StreamHandler {
   send(head: RequestHead, rewrite: RequestRewrite, last: boolean): void {
     const connection = this.#connection;
     this.#method = head.method;
-    this.#stood = !connection.connecting;
+    this.#wasEstablished = !connection.connecting;
     const stream = connection.open(this);
     this.#stream = stream;
     stream.request(head, rewrite, connection.secure, last);
@@ -179,7 +179,7 @@ export class H2Call implements UpstreamCall, StreamHandler {
         code === CONNECTION_GONE ? this.#connection.failure : resetBy(code),
       );
     } else if (code === CONNECTION_GONE) {
-      const seen: Seen = this.#stood ? "stale" : "maybe";
+      const seen: Seen = this.#wasEstablished ? "stale" : "maybe";
       events?.onLost(this.#connection.reason, seen, this.#connection.failure);
     } else events?.onLost(REASONS.reset, "maybe", resetBy(code));
   }

@@ -111,7 +111,7 @@ export class H2ServicePool implements ServiceCalls, H2ConnectionOwner {
     return this.#open().take(events);
   }
 
-  takeAgain(events: UpstreamEvents): H2Call {
+  retake(events: UpstreamEvents): H2Call {
     return this.take(events);
   }
 

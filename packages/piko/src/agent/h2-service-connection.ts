@@ -62,7 +62,7 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
   /** Until when the service must confirm that it speaks HTTP/2. */
   #readyDeadlineMs: number;
   /** When bytes last arrived; when the next ping is allowed; until when the current ping must be answered. */
-  #heardMs: number;
+  #receivedMs: number;
   #mayPingMs: number;
   #pingDeadlineMs: number;
   /** When the connection is closed if it has no requests. */
@@ -84,7 +84,7 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
     this.#free = [];
     this.#current = undefined;
     this.#readyDeadlineMs = deadlineAfter(nowMs, timeoutMs);
-    this.#heardMs = nowMs;
+    this.#receivedMs = nowMs;
     this.#mayPingMs = owner.pingIntervalMs === 0 ? Number.POSITIVE_INFINITY : nowMs;
     this.#pingDeadlineMs = Number.POSITIVE_INFINITY;
     this.#idleUntilMs = Number.POSITIVE_INFINITY;
@@ -137,7 +137,7 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
 
   open(call: H2Call): H2Stream {
     // Silence without requests doesn't mean anything.
-    if (this.#connection.streams.open.size === 0) this.#heardMs = this.#owner.clock.now();
+    if (this.#connection.streams.open.size === 0) this.#receivedMs = this.#owner.clock.now();
     return this.#connection.open(call);
   }
 
@@ -158,7 +158,7 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
   // Events of the socket.
 
   onBytes(buffer: Buffer, start: number, end: number): void {
-    this.#heardMs = this.#owner.clock.now();
+    this.#receivedMs = this.#owner.clock.now();
     this.#pingDeadlineMs = Number.POSITIVE_INFINITY;
     this.#connection.read(buffer, start, end);
     if (this.#connection.ready) this.#readyDeadlineMs = Number.POSITIVE_INFINITY;
@@ -189,7 +189,7 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
     } else if (nowMs >= this.#pingDeadlineMs) this.#lose(REASONS.silent, "service doesn't answer a ping");
     else if (this.idle) {
       if (nowMs >= this.#idleUntilMs) this.close();
-    } else this.#askIfSilent(nowMs);
+    } else this.#pingIfSilent(nowMs);
   }
 
   onFault(): void {
@@ -223,8 +223,8 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
     this.#closeNow();
   }
 
-  #askIfSilent(nowMs: number): void {
-    const silent = nowMs - this.#heardMs >= SILENCE_MS;
+  #pingIfSilent(nowMs: number): void {
+    const silent = nowMs - this.#receivedMs >= SILENCE_MS;
     if (!silent || this.connecting || nowMs < this.#mayPingMs) return;
     this.#mayPingMs = nowMs + this.#owner.pingIntervalMs;
     this.#pingDeadlineMs = nowMs + PING_TIMEOUT_MS;

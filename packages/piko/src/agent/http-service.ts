@@ -68,7 +68,7 @@ export class HttpService implements ExchangeContext {
   readonly budget: ByteBudget;
   readonly maxReplayBytes: number = MAX_REPLAY_BYTES;
   readonly noMemory: HttpError = NO_MEMORY;
-  readonly hearsReasons = false;
+  readonly upstreamsSendReasons = false;
   readonly readHead: HeadReader = (buffer, start, end) => {
     parseRequestHead(this.requestHead, buffer, start, end);
     return this.requestHead;

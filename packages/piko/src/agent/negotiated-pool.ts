@@ -71,8 +71,8 @@ export class NegotiatedPool implements ServiceCalls, SocketHandler {
     return this.#callsFor(upgrade).take(events, repeatable, upgrade);
   }
 
-  takeAgain(events: UpstreamEvents, upgrade: boolean): UpstreamCall {
-    return this.#callsFor(upgrade).takeAgain(events, upgrade);
+  retake(events: UpstreamEvents, upgrade: boolean): UpstreamCall {
+    return this.#callsFor(upgrade).retake(events, upgrade);
   }
 
   close(): void {
@@ -92,7 +92,7 @@ export class NegotiatedPool implements ServiceCalls, SocketHandler {
   onDrain(): void {}
 
   onClose(error: Error | undefined): void {
-    this.#answer((waiter) => waiter.onNoService(connectFailure(error), connectionFailure(error)));
+    this.#notifyWaiters((waiter) => waiter.onNoService(connectFailure(error), connectionFailure(error)));
   }
 
   #ask(): void {
@@ -107,7 +107,7 @@ export class NegotiatedPool implements ServiceCalls, SocketHandler {
         socket.handler = NOBODY;
         socket.destroy();
       }
-      this.#answer((waiter) => waiter.onService());
+      this.#notifyWaiters((waiter) => waiter.onService());
     };
     const options = { clock: this.#clock, onOpen, timeoutMs: this.#timeoutMs };
     this.#asking = this.#connector.open(this, options);
@@ -119,13 +119,13 @@ export class NegotiatedPool implements ServiceCalls, SocketHandler {
   }
 
   /** Notifies all waiters, even if there is an internal error in one of them. */
-  #answer(tell: (waiter: CallWaiter) => void): void {
+  #notifyWaiters(notify: (waiter: CallWaiter) => void): void {
     this.#asking = undefined;
     const waiters = [...this.#waiters];
     this.#waiters.clear();
     for (const waiter of waiters) {
       try {
-        tell(waiter);
+        notify(waiter);
       } catch (error) {
         faults.report(error);
       }

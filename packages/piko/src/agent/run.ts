@@ -127,7 +127,7 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
     await startAll(listeners.all, signal, config.gracePeriodMs);
     if (!signal.aborted) {
       reloadOn(options, log, listeners);
-      for (const listener of listeners.all) void warnOf(listener, signal, log);
+      for (const listener of listeners.all) void warnOfProblems(listener, signal, log);
       if (logger.sink.format === "pretty" && log.enabled("info")) {
         const say = terminal === undefined ? nextSteps : howToReach;
         const lines = say(listeners.all, config.connect.url, command);
@@ -177,7 +177,7 @@ function reloadOn(
 }
 
 /** Warns about problems for a listener's clients: an id that can't be a host name, or a service that isn't there. */
-async function warnOf(listener: Listener, signal: AbortSignal, log: Logger): Promise<void> {
+async function warnOfProblems(listener: Listener, signal: AbortSignal, log: Logger): Promise<void> {
   const { addr, endpointId, protocol } = listener.config;
   const reason = protocol === "tcp" ? undefined : whyNoHostLabel(endpointId);
   if (reason !== undefined) {

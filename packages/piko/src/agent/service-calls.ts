@@ -27,7 +27,7 @@ export interface ServiceCalls {
    */
   take(events: UpstreamEvents, repeatable: boolean, upgrade: boolean): UpstreamCall;
   /** A call for a request whose previous call was lost. */
-  takeAgain(events: UpstreamEvents, upgrade: boolean): UpstreamCall;
+  retake(events: UpstreamEvents, upgrade: boolean): UpstreamCall;
   /** Closes idle connections immediately, and the others after their requests. Idempotent. */
   close(): void;
 }

@@ -73,12 +73,12 @@ export class ServiceDispatch implements Dispatch, Lifecycle, CallWaiter {
     if (++this.#tries > MAX_TRIES) return false;
     this.#waiting = !this.#calls.isReady(this);
     if (!this.#waiting) {
-      this.#exchange.start(this.#calls.takeAgain(this.#exchange, this.#upgrade), undefined);
+      this.#exchange.start(this.#calls.retake(this.#exchange, this.#upgrade), undefined);
     }
     return true;
   }
 
-  outlast(): boolean {
+  continueAfterTimeout(): boolean {
     return false;
   }
 

@@ -80,18 +80,18 @@ export class ServicePool implements ServiceCalls, ServiceConnectionOwner {
   /** A connection for one request: an idle one, or one that is opening. `repeatable`: the request may be retried. */
   take(events: UpstreamEvents, repeatable: boolean): ServiceConnection {
     const idle = this.#idle.pop();
-    if (idle === undefined) return this.takeAgain(events);
+    if (idle === undefined) return this.retake(events);
     if (!repeatable && !this.#isFresh(idle)) {
       // Replaces the idle connection by a new one, so that requests at long intervals don't fill the pool.
       idle.destroy();
-      return this.takeAgain(events);
+      return this.retake(events);
     }
     idle.assign(events);
     return idle;
   }
 
   /** A connection that is opening. */
-  takeAgain(events: UpstreamEvents): ServiceConnection {
+  retake(events: UpstreamEvents): ServiceConnection {
     const connection = new ServiceConnection(this, this.#connector);
     connection.assign(events);
     this.sweep.add(connection);

@@ -69,7 +69,7 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
   #upgrade: boolean;
   #chunking: boolean;
   /** The node no longer reads: further bytes of the service can't be delivered. */
-  #nobodyReads: boolean;
+  #discarding: boolean;
   /** The raw direction to the node ends when the queued bytes have been sent. */
   #ending: boolean;
   /** Bytes received in this callback that the exchange or `held` keeps: they don't open the stream's window yet. */
@@ -91,7 +91,7 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
     this.#grpcType = undefined;
     this.#upgrade = false;
     this.#chunking = false;
-    this.#nobodyReads = false;
+    this.#discarding = false;
     this.#ending = false;
     this.#handed = 0;
     this.#exchange = new Exchange(this, new RequestRecord(service), service, (exchange) => {
@@ -108,7 +108,7 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
     this.#exchange.record.unserved = node;
     this.#halfClose = halfClose;
     this.#phase = READING_HEAD;
-    this.#nobodyReads = false;
+    this.#discarding = false;
     this.#ending = false;
     this.#writer.begin(stream);
     this.#finder.reset();
@@ -196,7 +196,7 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
   }
 
   write(buffer: Buffer, start: number, end: number): void {
-    if (this.#nobodyReads) return;
+    if (this.#discarding) return;
     writeBody(this.#writer, this.#chunking, buffer, start, end);
   }
 
@@ -217,7 +217,7 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
   }
 
   /** The node enforces the timeouts of its client, which are different if the client speaks HTTP/2. */
-  get patient(): boolean {
+  get waitsIndefinitely(): boolean {
     return isStreaming(this.#grpcType);
   }
 
@@ -322,7 +322,7 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
    * gets everything that was sent to it, however slowly it reads.
    */
   #onGoEnd(): void {
-    this.#nobodyReads = true;
+    this.#discarding = true;
     this.#writer.over();
     this.#exchange.onClientWritable();
     this.#stream?.end();

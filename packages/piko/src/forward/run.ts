@@ -50,7 +50,7 @@ export async function runForward(options: RunForwardOptions): Promise<void> {
       if (again !== undefined) void again.run();
       else log.info("nothing to reload: there is no configuration file");
     });
-    for (const port of ports) void warnOf(port, signal, log);
+    for (const port of ports) void warnOfProblems(port, signal, log);
     await new Promise<void>((resolve) => {
       if (signal.aborted) resolve();
       else signal.addEventListener("abort", () => resolve(), { once: true });
@@ -63,7 +63,7 @@ export async function runForward(options: RunForwardOptions): Promise<void> {
 }
 
 /** Warns at the start about anything that its clients would run into: no server, another port, an invalid token. */
-async function warnOf(port: ForwardPort, signal: AbortSignal, log: Logger): Promise<void> {
+async function warnOfProblems(port: ForwardPort, signal: AbortSignal, log: Logger): Promise<void> {
   try {
     await port.probe();
   } catch (error) {

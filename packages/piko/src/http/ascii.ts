@@ -72,7 +72,7 @@ export function equalsIgnoringCase(
 }
 
 /** Whether the bytes from `start` on are those of `text`, one byte per character. */
-export function spells(buffer: Uint8Array, start: number, text: string): boolean {
+export function matchesAt(buffer: Uint8Array, start: number, text: string): boolean {
   for (let i = 0; i < text.length; i++) {
     if (buffer[start + i] !== text.charCodeAt(i)) return false;
   }

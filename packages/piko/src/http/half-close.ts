@@ -5,6 +5,6 @@ import { FIELD_X_PIKO_CAPABILITIES } from "./field-names.js";
 import { findField } from "./find-field.js";
 import type { MessageHead } from "./head.js";
 
-export function saysHalfClose(head: MessageHead): boolean {
+export function announcesHalfClose(head: MessageHead): boolean {
   return hasCapability(findField(head, FIELD_X_PIKO_CAPABILITIES), HALF_CLOSE);
 }

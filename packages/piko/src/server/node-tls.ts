@@ -121,14 +121,14 @@ export function portsWithTls(ports: Readonly<Record<string, ServerTlsConfig>>): 
  */
 function dialer(port: string, tls: ServerTlsConfig): DialTls {
   const own = hasTls(tls);
-  const insists = own && tls.mode === "required";
+  const requires = own && tls.mode === "required";
   const { cert, insecureSkipVerify, rootCas, serverName } = tls.client;
   if (!own && cert === "" && rootCas === "" && serverName === "" && !insecureSkipVerify)
     return () => undefined;
   const source = new TlsFileSource(tls.client, `another node's ${port} port`);
   return (node, host) => {
-    const takes = node.tlsPorts === undefined ? own : node.tlsPorts.has(port);
-    if (!takes && !insists) return undefined;
+    const accepts = node.tlsPorts === undefined ? own : node.tlsPorts.has(port);
+    if (!accepts && !requires) return undefined;
     const name = serverName === "" ? host : serverName;
     // An IP address is never sent as server name (RFC 6066 section 3), but it is verified all the same.
     return { ...source.context(), ...(isIP(name) === 0 ? { servername: name } : {}) };

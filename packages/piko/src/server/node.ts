@@ -176,7 +176,7 @@ export class Node {
     this.#readiness.ready = false;
     this.#stopping.abort();
     parts.rebalancer.stop();
-    parts.proxy.discourage();
+    parts.proxy.closeAfterResponses();
     parts.cluster.drain();
     // No load balancer knows a node that was never ready.
     const finished = this.#finish(wasReady ? delayMs : 0, windowMs, cutMs);

@@ -18,16 +18,16 @@ export interface BoundPorts {
 /** By port: what anyone can do, and which settings prevent it; empty if no port is open. */
 export function findOpenPorts(config: ServerConfig, bound: BoundPorts): Readonly<Record<string, string>> {
   const { admin, cluster, proxy, upstream } = config;
-  const agentsKnown = hasKeys(upstream.auth) || upstream.tenants.length > 0;
+  const agentsIdentified = hasKeys(upstream.auth) || upstream.tenants.length > 0;
   const open: Record<string, string> = {};
-  if (!agentsKnown && !asksForCertificates(upstream.tls) && !isLoopback(bound.upstream)) {
+  if (!agentsIdentified && !requestsCertificates(upstream.tls) && !isLoopback(bound.upstream)) {
     open["upstream"] = `anyone can listen on any endpoint: set upstream.auth (${KEYS}) or upstream.tenants`;
   }
-  if (!hasKeys(admin.auth) && !asksForCertificates(admin.tls) && !isLoopback(bound.admin)) {
+  if (!hasKeys(admin.auth) && !requestsCertificates(admin.tls) && !isLoopback(bound.admin)) {
     open["admin"] = `anyone can see the state of the cluster: set admin.auth (${KEYS})`;
   }
   // A forged node would get the requests of hops and those with `?forward=`, and with them their senders' tokens.
-  const tokens = agentsKnown || hasKeys(proxy.auth) || hasKeys(admin.auth);
+  const tokens = agentsIdentified || hasKeys(proxy.auth) || hasKeys(admin.auth);
   if (tokens && cluster.gossip.encryption !== "required" && !isLoopback(bound.gossip)) {
     open["gossip"] =
       "anyone can join as a node and receive requests with their tokens: set cluster.gossip.encryption to required, with cluster.gossip.secret_key_files";
@@ -36,7 +36,7 @@ export function findOpenPorts(config: ServerConfig, bound: BoundPorts): Readonly
 }
 
 /** Whether every connection needs a client certificate. */
-function asksForCertificates({ clientCas, mode }: ServerTlsConfig): boolean {
+function requestsCertificates({ clientCas, mode }: ServerTlsConfig): boolean {
   return clientCas !== "" && mode === "required";
 }
 

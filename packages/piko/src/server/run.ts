@@ -85,10 +85,10 @@ export async function runServer(options: RunServerOptions): Promise<void> {
   const name = signalName?.() ?? "";
   log.info("starting shutdown", { signal: name });
   // Ctrl-C, or closing the terminal, stops the node without delays; requests in progress still finish.
-  const hurry = name === "SIGINT" || name === "SIGHUP";
+  const immediate = name === "SIGINT" || name === "SIGHUP";
   await node.stop({
-    delayMs: hurry ? 0 : config.drainDelayMs,
-    windowMs: hurry ? 0 : config.drainWindowMs,
+    delayMs: immediate ? 0 : config.drainDelayMs,
+    windowMs: immediate ? 0 : config.drainWindowMs,
   });
   log.info("shutdown complete");
 }

@@ -114,9 +114,9 @@ describe("statusLines", () => {
   });
 
   it("shows no control characters of requests", () => {
-    const nasty = { ...request, path: "/\u001b[2J", method: "G\u202eT" };
+    const hostile = { ...request, path: "/\u001b[2J", method: "G\u202eT" };
     const lines = statusLines(
-      { listeners: [{ ...web, nodes: [{ id: "\u001b]0;x\u0007", roundTripMs: 1 }] }], recent: [nasty] },
+      { listeners: [{ ...web, nodes: [{ id: "\u001b]0;x\u0007", roundTripMs: 1 }] }], recent: [hostile] },
       WIDE,
     );
     // oxlint-disable-next-line no-control-regex -- what must not be there

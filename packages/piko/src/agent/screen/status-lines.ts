@@ -41,17 +41,17 @@ export interface View {
 /** Maximum number of requests shown. */
 export const RECENT_REQUESTS = 8;
 
-const LINES_OF_LISTENER = 3;
+const LINES_PER_LISTENER = 3;
 /** Rows reserved for the log and the cursor. */
 const SPARE_ROWS = 2;
 /** Shorter times are shown as this. */
-const LEAST_MS = 0.1;
+const MIN_MS = 0.1;
 
 /** The lines, none wider than the terminal, and fewer than it has rows. */
 export function statusLines({ listeners, recent }: AgentStatus, view: View): string[] {
   const room = Math.max(1, view.rows - SPARE_ROWS);
   const lines: (readonly Span[])[] = [];
-  if (listeners.length * LINES_OF_LISTENER + 1 <= room) {
+  if (listeners.length * LINES_PER_LISTENER + 1 <= room) {
     lines.push([], ...listeners.flatMap(fullListener));
   } else {
     const shown = listeners.length <= room ? listeners.length : room - 1;
@@ -137,7 +137,7 @@ function timeOfDay(ms: number): string {
 
 /** `0.4 ms`, `12 ms`, `1.5 s`, `2 min` */
 function formatMs(ms: number): string {
-  if (ms < 9.95) return `${Math.max(LEAST_MS, ms).toFixed(1)} ms`;
+  if (ms < 9.95) return `${Math.max(MIN_MS, ms).toFixed(1)} ms`;
   if (ms < 999.5) return `${Math.round(ms)} ms`;
   if (ms < 99_950) return `${(ms / 1_000).toFixed(1)} s`;
   return `${grouped(Math.round(ms / 60_000))} min`;

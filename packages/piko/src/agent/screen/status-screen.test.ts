@@ -14,7 +14,7 @@ let timings: number;
 let requestCount: number;
 let foreground: boolean;
 let resize: () => void;
-let goOn: () => void;
+let resume: () => void;
 let screen: StatusScreen;
 
 beforeEach(() => {
@@ -63,7 +63,7 @@ beforeEach(() => {
       rows: 24,
       inForeground: () => foreground,
       onResize: (act) => void (resize = act),
-      onContinue: (act) => void (goOn = act),
+      onContinue: (act) => void (resume = act),
     },
   });
 });
@@ -131,7 +131,7 @@ describe("the agent's screen", () => {
   it("continues below what the shell wrote while the agent was suspended", () => {
     screen.start();
     model.write(Buffer.from("[1]+ Stopped\n$ fg\n"));
-    goOn();
+    resume();
     expect(model.rows.slice(4)).toEqual([
       "[1]+ Stopped",
       "$ fg",
@@ -145,7 +145,7 @@ describe("the agent's screen", () => {
   it("leaves the terminal to others in the background, and returns in the foreground", async () => {
     screen.start();
     foreground = false;
-    goOn();
+    resume();
     const before = writes;
     requestCount = 5;
     clock.advance(2_000);
@@ -154,10 +154,10 @@ describe("the agent's screen", () => {
     logger.info("a plain line");
     expect((await written()).at(-1)).toContain("a plain line");
     foreground = true;
-    goOn();
+    resume();
     expect(model.rows.at(-1)).toContain("5 requests");
     screen.stop();
-    goOn();
+    resume();
     clock.assertIdle();
   });
 });

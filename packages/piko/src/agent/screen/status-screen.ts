@@ -12,9 +12,9 @@ import { RateMeter } from "./rate-meter.js";
 import { type ListenerStatus, RECENT_REQUESTS, statusLines } from "./status-lines.js";
 
 /** Time between two checks of the status, and so the minimum time between two redraws without log lines. */
-const LOOK_MS = 250;
+const REFRESH_MS = 250;
 /** Checks between two measurements of the round-trip times: five seconds. */
-const LOOKS_PER_TIMING = 20;
+const REFRESHES_PER_TIMING = 20;
 
 export interface StatusScreenOptions {
   readonly listeners: () => readonly ShownListener[];
@@ -42,7 +42,7 @@ export class StatusScreen {
   readonly #rates = new WeakMap<ShownListener, RateMeter>();
   #timer: Timer | undefined;
   #ended = false;
-  #looks = 0;
+  #refreshes = 0;
 
   constructor(options: StatusScreenOptions) {
     this.#options = options;
@@ -54,8 +54,8 @@ export class StatusScreen {
     const { clock, sink } = this.#options;
     sink.screen.recent = this.#recent;
     sink.output.setFooter(this.#footer);
-    this.#timer = clock.setTimeout(() => this.#onTime(), LOOK_MS);
-    this.#look();
+    this.#timer = clock.setTimeout(() => this.#onTimer(), REFRESH_MS);
+    this.#refresh();
     sink.output.refreshFooter();
   }
 
@@ -76,16 +76,16 @@ export class StatusScreen {
     sink.screen.recent = undefined;
   }
 
-  #onTime(): void {
-    this.#look();
+  #onTimer(): void {
+    this.#refresh();
     this.#timer?.refresh();
   }
 
-  #look(): void {
-    if (this.#looks % LOOKS_PER_TIMING === 0) {
+  #refresh(): void {
+    if (this.#refreshes % REFRESHES_PER_TIMING === 0) {
       for (const listener of this.#options.listeners()) listener.timeRoundTrips();
     }
-    this.#looks += 1;
+    this.#refreshes += 1;
     if (this.#compose()) this.#options.sink.output.refreshFooter();
   }
 

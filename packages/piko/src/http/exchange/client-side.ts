@@ -26,7 +26,7 @@ export interface ClientSide {
   /** More is queued for the client than its connection accepts now: send no more until `onClientWritable`. */
   readonly congested: boolean;
   /** The client waits for the response without a timeout, and reports when it no longer waits. */
-  readonly patient: boolean;
+  readonly waitsIndefinitely: boolean;
   /** The sender of the request, as far as it is known, for the log. */
   senderOf(head: RequestHead): string | undefined;
   /** Sends an interim response (1xx); drops it if the client can't receive it. */

@@ -13,7 +13,7 @@ export interface Dispatch {
   /** The call was lost before its response. Returns whether the request continues, on another call or by waiting. */
   again(seen: Seen): boolean;
   /** The response timed out. Returns whether the request continues nevertheless, on another call. */
-  outlast(nowMs: number): boolean;
+  continueAfterTimeout(nowMs: number): boolean;
   /** Checks its own timeouts, and for an upstream that has become silent; `nowMs` is on the clock's scale. */
   sweep(nowMs: number): void;
   /** The request has ended. */

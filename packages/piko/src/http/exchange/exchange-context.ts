@@ -19,7 +19,7 @@ export interface ExchangeContext {
   /** The limit that ends uploads when memory is short. */
   readonly noMemory: HttpError;
   /** Upstreams are our own programs, which send the reason of a failure in `x-piko-reason`; false for services. */
-  readonly hearsReasons: boolean;
+  readonly upstreamsSendReasons: boolean;
   /** Additional field lines of a refusal's response. */
   fieldsOf(refusal: HttpError): string;
   /** A limit refused a request. */

@@ -251,8 +251,8 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     const call = this.#call;
     // The upstream may be waiting for the client, whose pauses have their own timeout.
     if (call === undefined || (!this.#requestEnded && !call.congested && !call.connecting)) return;
-    if (this.client.patient && !call.connecting) return;
-    if (this.#dispatch.outlast(nowMs)) return;
+    if (this.client.waitsIndefinitely && !call.connecting) return;
+    if (this.#dispatch.continueAfterTimeout(nowMs)) return;
     this.#fail(call.connecting ? REASONS.connect_timeout : REASONS.timeout, REASONS.timeout.message);
   }
 
@@ -279,7 +279,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     this.#replay.forget();
     this.#phase = RESPONDING;
     this.#status = head.status;
-    if (head.reasonField >= 0 && this.#context.hearsReasons)
+    if (head.reasonField >= 0 && this.#context.upstreamsSendReasons)
       this.record.reason = reasonOf(valueAt(head, head.reasonField));
     this.record.response(head);
     this.client.respond(head, last);

@@ -39,7 +39,7 @@ const AFTER_SIZE = 10;
  * The state after white space: where RFC 9112 section 7.1.1 has "bad" white space, and also before the CR, where it has
  * none. Anywhere else, white space is refused, or part of a quoted value.
  */
-const BEHIND_BLANK: ReadonlyMap<number, number> = new Map([
+const AFTER_BLANK: ReadonlyMap<number, number> = new Map([
   [SIZE, AFTER_SIZE],
   [AFTER_SIZE, AFTER_SIZE],
   [NAME_START, NAME_START],
@@ -105,10 +105,10 @@ export class ChunkLine {
         return byte === LF ? i + 1 : this.#refuse(HTTP_ERRORS.BARE_CR);
       }
       if (this.#digits === 0) return this.#refuse(HTTP_ERRORS.CHUNK_SIZE);
-      const behind = this.#isBlank(byte) ? BEHIND_BLANK.get(this.#state) : undefined;
-      if (behind !== undefined) {
+      const afterBlank = this.#isBlank(byte) ? AFTER_BLANK.get(this.#state) : undefined;
+      if (afterBlank !== undefined) {
         if (++this.#blanks > MAX_BLANKS) return this.#refuse(HTTP_ERRORS.CHUNK_BLANKS);
-        this.#state = behind;
+        this.#state = afterBlank;
         continue;
       }
       if (this.#state === SIZE || this.#state === AFTER_SIZE) {

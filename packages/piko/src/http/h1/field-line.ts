@@ -129,8 +129,8 @@ export function endOfText(buffer: Uint8Array, start: number, end: number): numbe
   let byte = 0;
   for (;;) {
     // Four bytes per round as long as none of them is special: a quarter faster on long values.
-    const near = Math.min(end, start + LONG_VALUE) - 3;
-    while (i < near) {
+    const limit = Math.min(end, start + LONG_VALUE) - 3;
+    while (i < limit) {
       const a = (buffer[i] as number) - SP;
       const b = (buffer[i + 1] as number) - SP;
       const c = (buffer[i + 2] as number) - SP;
@@ -138,7 +138,7 @@ export function endOfText(buffer: Uint8Array, start: number, end: number): numbe
       if ((a | b | c | d) < 0 || a === DEL - SP || b === DEL - SP || c === DEL - SP || d === DEL - SP) break;
       i += 4;
     }
-    if (i >= near) i = skipText(buffer, i, end);
+    if (i >= limit) i = skipText(buffer, i, end);
     while (i < end && (byte = buffer[i] as number) >= SP && byte !== DEL) i++;
     if (i === end) return LINE_INCOMPLETE;
     if (byte !== HTAB) break;

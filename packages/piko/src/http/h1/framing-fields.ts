@@ -26,7 +26,7 @@ export function takeContentLength(
     if (digit < 0 || digit > 9) return HTTP_ERRORS.CONTENT_LENGTH;
     length = length * 10 + digit;
   }
-  if (length > Number.MAX_SAFE_INTEGER || hasTabBehind(buffer, end)) return HTTP_ERRORS.CONTENT_LENGTH;
+  if (length > Number.MAX_SAFE_INTEGER || hasTrailingTab(buffer, end)) return HTTP_ERRORS.CONTENT_LENGTH;
   head.contentLength = length;
   return undefined;
 }
@@ -39,7 +39,7 @@ export function takeTransferEncoding(
   end: number,
 ): HttpError | undefined {
   if (head.chunked) return HTTP_ERRORS.TRANSFER_ENCODING_REPEATED;
-  if (!equalsIgnoringCase(buffer, start, end, CHUNKED) || hasTabBehind(buffer, end)) {
+  if (!equalsIgnoringCase(buffer, start, end, CHUNKED) || hasTrailingTab(buffer, end)) {
     return HTTP_ERRORS.TRANSFER_ENCODING;
   }
   head.chunked = true;
@@ -50,7 +50,7 @@ export function takeTransferEncoding(
  * Whether there is a tab between the value that ends at `end` and its CR. For RFC 9110 it is white space, for Node's parser
  * and others a part of the value. No legitimate peer sends one.
  */
-function hasTabBehind(buffer: Uint8Array, end: number): boolean {
+function hasTrailingTab(buffer: Uint8Array, end: number): boolean {
   for (let i = end; buffer[i] !== CR; i++) {
     if (buffer[i] === HTAB) return true;
   }

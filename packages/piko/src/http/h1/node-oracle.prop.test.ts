@@ -130,9 +130,9 @@ function readBody(
   return end < 0 || !reader.finish() ? undefined : [body, end];
 }
 
-function ourRequests(came: Buffer): Message[] {
+function ourRequests(received: Buffer): Message[] {
   // A copy, because reading a chunked body overwrites it.
-  const bytes = Buffer.from(came);
+  const bytes = Buffer.from(received);
   const messages: Message[] = [];
   const head = new RequestHead(64);
   let at = 0;
@@ -152,8 +152,8 @@ function ourRequests(came: Buffer): Message[] {
   return messages;
 }
 
-function ourResponse(method: string, came: Buffer): Message[] {
-  const bytes = Buffer.from(came);
+function ourResponse(method: string, received: Buffer): Message[] {
+  const bytes = Buffer.from(received);
   const head = new ResponseHead(64);
   if (parseResponseHead(head, bytes, 0, bytes.length) !== HEAD_COMPLETE || head.status < 200) return [];
   const reader = new BodyReader("response");

@@ -1,7 +1,7 @@
 // The request line: method, target in its four forms, version. Called by parse-request-head.ts.
 
 import * as ascii from "../ascii.js";
-import { asciiBytes, equalsIgnoringCase, spells } from "../ascii.js";
+import { asciiBytes, equalsIgnoringCase, matchesAt } from "../ascii.js";
 import { isAuthority } from "../authority.js";
 import { HTTP_ERRORS, type HttpError } from "../errors.js";
 import { LINE_INCOMPLETE } from "./field-line.js";
@@ -111,21 +111,21 @@ function takeAbsoluteTarget(head: RequestHead, buffer: Buffer): HttpError | unde
 function methodName(buffer: Buffer, start: number, end: number): string {
   switch (end - start) {
     case 3:
-      if (spells(buffer, start, "GET")) return "GET";
-      if (spells(buffer, start, "PUT")) return "PUT";
+      if (matchesAt(buffer, start, "GET")) return "GET";
+      if (matchesAt(buffer, start, "PUT")) return "PUT";
       break;
     case 4:
-      if (spells(buffer, start, "POST")) return "POST";
-      if (spells(buffer, start, "HEAD")) return "HEAD";
+      if (matchesAt(buffer, start, "POST")) return "POST";
+      if (matchesAt(buffer, start, "HEAD")) return "HEAD";
       break;
     case 5:
-      if (spells(buffer, start, "PATCH")) return "PATCH";
+      if (matchesAt(buffer, start, "PATCH")) return "PATCH";
       break;
     case 6:
-      if (spells(buffer, start, "DELETE")) return "DELETE";
+      if (matchesAt(buffer, start, "DELETE")) return "DELETE";
       break;
     case 7:
-      if (spells(buffer, start, "OPTIONS")) return "OPTIONS";
+      if (matchesAt(buffer, start, "OPTIONS")) return "OPTIONS";
       break;
   }
   return buffer.toString("latin1", start, end);

@@ -58,16 +58,16 @@ class Recorder implements ResponseEvents {
 
   /** Reads a text in pieces, each in memory that is overwritten afterwards; returns how many bytes were passed on. */
   read(text: string, ...cuts: number[]): number {
-    let handedOn = 0;
+    let passedOn = 0;
     let at = 0;
     for (const cut of [...cuts, text.length]) {
       if (cut <= at) continue;
       const piece = Buffer.from(`..${text.slice(at, cut)}..`, "latin1");
-      handedOn += this.reader.read(piece, 2, piece.length - 2);
+      passedOn += this.reader.read(piece, 2, piece.length - 2);
       piece.fill(0x58);
       at = cut;
     }
-    return handedOn;
+    return passedOn;
   }
 
   #note(event: string): void {
@@ -190,16 +190,16 @@ describe("ResponseReader", () => {
     it("is the same when split at every byte", () => {
       for (let cut = 0; cut < text.length; cut++) {
         const recorder = new Recorder(undefined, method);
-        const handedOn = recorder.read(text, cut);
-        expect(handedOn).toBe(recorder.body.length + recorder.informed);
+        const passedOn = recorder.read(text, cut);
+        expect(passedOn).toBe(recorder.body.length + recorder.informed);
         check(recorder);
       }
     });
 
     it("is the same byte by byte", () => {
       const recorder = new Recorder(undefined, method);
-      const handedOn = recorder.read(text, ...Array.from(text, (_, index) => index));
-      expect(handedOn).toBe(recorder.body.length + recorder.informed);
+      const passedOn = recorder.read(text, ...Array.from(text, (_, index) => index));
+      expect(passedOn).toBe(recorder.body.length + recorder.informed);
       check(recorder);
     });
 

@@ -95,7 +95,7 @@ export class ResponseReader implements BodySink {
   read(buffer: Buffer, start: number, end: number): number {
     this.#handedOn = 0;
     this.begun = true;
-    if (this.#partial.length > 0) this.#moreOfHead(buffer, start, end);
+    if (this.#partial.length > 0) this.#continueHead(buffer, start, end);
     else this.#read(buffer, start, end);
     return this.#handedOn;
   }
@@ -126,7 +126,7 @@ export class ResponseReader implements BodySink {
       const result = parseResponseHead(head, buffer, at, end);
       if (result === HEAD_INCOMPLETE) {
         this.#finder.reset();
-        this.#moreOfHead(buffer, at, end);
+        this.#continueHead(buffer, at, end);
         return;
       }
       if (result === HEAD_INVALID) {
@@ -188,7 +188,7 @@ export class ResponseReader implements BodySink {
     this.#events.onResponse(head, true);
   }
 
-  #moreOfHead(buffer: Buffer, start: number, end: number): void {
+  #continueHead(buffer: Buffer, start: number, end: number): void {
     const partial = this.#partial;
     const { budget, maxHeadBytes } = this.#limits;
     partial.append(buffer, start, end);

@@ -11,7 +11,7 @@ import { writeBody, writeLastChunk } from "./write-body.js";
 import { PLAIN_REQUEST } from "../request-rewrite.js";
 
 /** The request lines that are read, and the refusal that ends them, if any. `sent` collects the bytes passed on. */
-function understand(text: string, sent: string[] = []): string[] {
+function parseAll(text: string, sent: string[] = []): string[] {
   const bytes = Buffer.from(text, "latin1");
   const head = new RequestHead(20);
   const reader = new BodyReader();
@@ -146,7 +146,7 @@ describe("a stream that two readers could split differently", () => {
       "connection field names a field that must not be dropped",
     ],
   ])("is refused: %s", (_title, text, message) => {
-    expect(understand(text)).toEqual([message]);
+    expect(parseAll(text)).toEqual([message]);
   });
 
   test.each([
@@ -172,12 +172,12 @@ describe("a stream that two readers could split differently", () => {
     ["a trailer that changes the framing", "0\r\nContent-Length: 5\r\n\r\n", "invalid trailer section"],
     ["a request in place of trailers", `0\r\n${EVIL}`, "white space before the colon of a field"],
   ])("is refused in its chunks: %s", (_title, body, message) => {
-    expect(understand(`${post("Transfer-Encoding: chunked", "", "")}${body}`)).toEqual(["POST /", message]);
+    expect(parseAll(`${post("Transfer-Encoding: chunked", "", "")}${body}`)).toEqual(["POST /", message]);
   });
 
   test("is a request with a body and a second request", () => {
     const sent: string[] = [];
-    expect(understand(`${post("Content-Length: 5", "", "hello")}${EVIL}`, sent)).toEqual([
+    expect(parseAll(`${post("Content-Length: 5", "", "hello")}${EVIL}`, sent)).toEqual([
       "POST /",
       "GET /evil",
     ]);
@@ -185,29 +185,29 @@ describe("a stream that two readers could split differently", () => {
   });
 
   test("keeps a request that is inside a body as a part of the body", () => {
-    expect(understand(post(`Content-Length: ${EVIL.length}`, "", EVIL))).toEqual(["POST /"]);
+    expect(parseAll(post(`Content-Length: ${EVIL.length}`, "", EVIL))).toEqual(["POST /"]);
     const size = EVIL.length.toString(16);
-    expect(understand(post("Transfer-Encoding: chunked", "", size, EVIL, "0", "", ""))).toEqual(["POST /"]);
+    expect(parseAll(post("Transfer-Encoding: chunked", "", size, EVIL, "0", "", ""))).toEqual(["POST /"]);
   });
 
   test("has a body whatever its method is", () => {
     const text = `GET / HTTP/1.1\r\nHost: h\r\nContent-Length: ${EVIL.length}\r\n\r\n${EVIL}`;
-    expect(understand(text)).toEqual(["GET /"]);
+    expect(parseAll(text)).toEqual(["GET /"]);
   });
 
   test("may have a field that only looks like framing, which is passed on unchanged", () => {
     const sent: string[] = [];
     const text = post("Content_Length: 30", "Transfer_Encoding: chunked", "", "");
-    expect(understand(`${text}${EVIL}`, sent)).toEqual(["POST /", "GET /evil"]);
+    expect(parseAll(`${text}${EVIL}`, sent)).toEqual(["POST /", "GET /evil"]);
     expect(sent).toEqual([text, EVIL]);
   });
 
   test("is read in the same way after rewriting", () => {
     const sent: string[] = [];
     const text = `${post("transfer-encoding: CHUNKED", "connection: x", "x: y", "", "1;a=b", "z", "0", "T: u", "", "")}${EVIL}`;
-    const seen = understand(text, sent);
+    const seen = parseAll(text, sent);
     const again: string[] = [];
-    expect(understand(sent.join(""), again)).toEqual(seen);
+    expect(parseAll(sent.join(""), again)).toEqual(seen);
     expect(again).toEqual(sent);
   });
 });

@@ -12,7 +12,7 @@ const { QUESTION_MARK, SLASH } = ascii;
 const AMPERSAND = 0x26;
 const ASTERISK = 0x2a;
 /** For a slash, a question mark, and an ampersand. */
-const JOINTS_BYTES = 3;
+const SEPARATORS_BYTES = 3;
 
 /** Whether the target differs from the path that was received. */
 export function isRewritten({ buffer, pathEnd, pathStart }: RequestHead, target: RequestTarget): boolean {
@@ -26,7 +26,7 @@ export function isRewritten({ buffer, pathEnd, pathStart }: RequestHead, target:
 
 /** An upper bound for what {@link writeTarget} writes. */
 export function requestTargetCapacity(head: RequestHead, target: RequestTarget): number {
-  let bytes = head.pathEnd - head.pathStart + JOINTS_BYTES;
+  let bytes = head.pathEnd - head.pathStart + SEPARATORS_BYTES;
   if (target.pathPrefix !== undefined) bytes += target.pathPrefix.length;
   if (target.query !== undefined) bytes += target.query.length;
   return bytes;

@@ -6,7 +6,7 @@ import * as frames from "./frame.js";
 import { SETTING_BYTES } from "./settings.js";
 
 /** Length of a GOAWAY frame's payload without its message. */
-const LEAST_GOAWAY_BYTES = 8;
+const MIN_GOAWAY_BYTES = 8;
 
 /** The error by which a frame ends its connection; undefined if it doesn't. */
 export function frameError(
@@ -33,7 +33,7 @@ export function frameError(
     case frames.PING:
       return streamId !== 0 ? STREAM_ID : length === frames.PING_BYTES ? undefined : SIZE;
     case frames.GOAWAY:
-      return streamId !== 0 ? STREAM_ID : length >= LEAST_GOAWAY_BYTES ? undefined : SIZE;
+      return streamId !== 0 ? STREAM_ID : length >= MIN_GOAWAY_BYTES ? undefined : SIZE;
     case frames.WINDOW_UPDATE:
       return length === 4 ? undefined : SIZE;
     default:

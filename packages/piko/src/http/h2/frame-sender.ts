@@ -36,8 +36,8 @@ export interface WaitingStream {
   readonly id: number;
   sendWindow: number;
   readonly closed: boolean;
-  /** Sends up to `most` bytes. Returns whether there are more. */
-  resume(most: number): boolean;
+  /** Sends up to `maxBytes` bytes. Returns whether there are more. */
+  resume(maxBytes: number): boolean;
 }
 
 export class FrameSender {

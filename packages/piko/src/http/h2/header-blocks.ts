@@ -10,7 +10,7 @@ export class HeaderBlocks {
   /** The block's stream; whether the block ends the stream; whether its priority makes the stream depend on itself. */
   streamId: number;
   last: boolean;
-  selfish: boolean;
+  dependsOnItself: boolean;
   /** The complete block is `buffer[start, end)`. */
   buffer: Buffer;
   start: number;
@@ -22,7 +22,7 @@ export class HeaderBlocks {
     this.open = false;
     this.streamId = 0;
     this.last = false;
-    this.selfish = false;
+    this.dependsOnItself = false;
     this.buffer = EMPTY;
     this.start = 0;
     this.end = 0;
@@ -36,14 +36,14 @@ export class HeaderBlocks {
    */
   begin(flags: number, streamId: number, buffer: Buffer, start: number, end: number): boolean {
     const padded = (flags & FLAG_PADDED) !== 0;
-    const prioritised = (flags & FLAG_PRIORITY) !== 0;
+    const prioritized = (flags & FLAG_PRIORITY) !== 0;
     const priority = padded ? start + 1 : start;
     this.open = true;
     this.streamId = streamId;
     this.last = (flags & FLAG_END_STREAM) !== 0;
-    this.start = prioritised ? priority + PRIORITY_BYTES : priority;
+    this.start = prioritized ? priority + PRIORITY_BYTES : priority;
     this.end = padded && start < end ? end - (buffer[start] as number) : end;
-    this.selfish = prioritised && this.start <= this.end && read31(buffer, priority) === streamId;
+    this.dependsOnItself = prioritized && this.start <= this.end && read31(buffer, priority) === streamId;
     return this.start <= this.end;
   }
 

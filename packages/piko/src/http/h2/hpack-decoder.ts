@@ -30,7 +30,7 @@ export class HpackDecoder {
   /** The value of `#maxTableBytes` once the peer has acknowledged our settings. */
   readonly #settledTableBytes: number;
   /** The next block must begin with an update to a smaller size. */
-  #owesUpdate: boolean;
+  #updateRequired: boolean;
   // The block in progress.
   #buffer: Buffer;
   #at: number;
@@ -46,7 +46,7 @@ export class HpackDecoder {
     this.#settledTableBytes = maxTableBytes;
     this.#maxTableBytes = Math.max(DEFAULT_TABLE_BYTES, maxTableBytes);
     this.#table = new DynamicTable(DEFAULT_TABLE_BYTES);
-    this.#owesUpdate = false;
+    this.#updateRequired = false;
     this.#buffer = EMPTY;
     this.#at = 0;
     this.#end = 0;
@@ -59,7 +59,7 @@ export class HpackDecoder {
   /** The peer has acknowledged our settings. */
   settle(): void {
     this.#maxTableBytes = this.#settledTableBytes;
-    this.#owesUpdate = this.#table.maxSize > this.#maxTableBytes;
+    this.#updateRequired = this.#table.maxSize > this.#maxTableBytes;
   }
 
   /** Frees all memory. */
@@ -76,7 +76,7 @@ export class HpackDecoder {
     this.#end = end;
     this.#failed = false;
     while (this.#at < this.#end && ((buffer[this.#at] as number) & 0xe0) === 0x20) this.#updateSize();
-    if (this.#owesUpdate) return false;
+    if (this.#updateRequired) return false;
     while (this.#at < this.#end && !this.#failed) this.#readField(sink);
     this.#buffer = EMPTY;
     this.#string = EMPTY;
@@ -150,7 +150,7 @@ export class HpackDecoder {
       this.#at = this.#end;
       return;
     }
-    this.#owesUpdate = false;
+    this.#updateRequired = false;
     this.#table.resize(size);
   }
 

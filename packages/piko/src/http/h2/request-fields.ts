@@ -3,7 +3,7 @@
 
 import { randomKey } from "@piko/tunnel";
 import * as ascii from "../ascii.js";
-import { asciiBytes, equalsIgnoringCase, rangesEqualIgnoringCase, spells } from "../ascii.js";
+import { asciiBytes, equalsIgnoringCase, rangesEqualIgnoringCase, matchesAt } from "../ascii.js";
 import * as names from "../field-names.js";
 import { FieldLines } from "./field-lines.js";
 
@@ -16,7 +16,7 @@ const DEL = 0x7f;
 const ASTERISK = 0x2a;
 const HOST = asciiBytes("host");
 const COOKIE = asciiBytes("cookie");
-const COOKIE_JOINT = asciiBytes("; ");
+const COOKIE_SEPARATOR = asciiBytes("; ");
 const CHUNKED = asciiBytes("transfer-encoding: chunked\r\n");
 const BLANK = asciiBytes(" ");
 const GET = asciiBytes("GET");
@@ -182,7 +182,7 @@ export class RequestFields extends FieldLines {
     const connect =
       (seen & METHOD) !== 0 &&
       this.#methodEnd - this.#methodStart === CONNECT_BYTES &&
-      spells(buffer, this.#methodStart, "CONNECT");
+      matchesAt(buffer, this.#methodStart, "CONNECT");
     const extended = connect && (seen & PROTOCOL) !== 0;
     if (connect && seen !== (extended ? EXTENDED : METHOD | AUTHORITY)) {
       this.refuse(extended ? "extended connect lacks a pseudo-field" : "connect needs an authority alone");
@@ -235,14 +235,14 @@ export class RequestFields extends FieldLines {
 
   #addCookie(value: Buffer, start: number, end: number): void {
     const length = Math.max(0, this.#cookieLength);
-    const needed = length + COOKIE_JOINT.length + end - start;
+    const needed = length + COOKIE_SEPARATOR.length + end - start;
     if (needed > this.#cookie.length) {
       const larger = Buffer.allocUnsafeSlow(needed * 2);
       this.#cookie.copy(larger, 0, 0, length);
       this.#cookie = larger;
     }
     let at = length;
-    if (this.#cookieLength >= 0) at += COOKIE_JOINT.copy(this.#cookie, at);
+    if (this.#cookieLength >= 0) at += COOKIE_SEPARATOR.copy(this.#cookie, at);
     this.#cookieLength = at + value.copy(this.#cookie, at, start, end);
   }
 }
@@ -253,21 +253,21 @@ const EMPTY: Buffer = Buffer.alloc(0);
 function pseudoField(name: Buffer, start: number, end: number): number {
   switch (end - start) {
     case 5:
-      return spells(name, start, ":path") ? PATH : 0;
+      return matchesAt(name, start, ":path") ? PATH : 0;
     case 7:
-      return spells(name, start, ":method") ? METHOD : spells(name, start, ":scheme") ? SCHEME : 0;
+      return matchesAt(name, start, ":method") ? METHOD : matchesAt(name, start, ":scheme") ? SCHEME : 0;
     case 10:
-      return spells(name, start, ":authority") ? AUTHORITY : 0;
+      return matchesAt(name, start, ":authority") ? AUTHORITY : 0;
     case 9:
-      return spells(name, start, ":protocol") ? PROTOCOL : 0;
+      return matchesAt(name, start, ":protocol") ? PROTOCOL : 0;
     default:
       return 0;
   }
 }
 
 function isScheme(buffer: Buffer, start: number, end: number): boolean {
-  if (end - start === 4) return spells(buffer, start, "http");
-  return end - start === 5 && spells(buffer, start, "https");
+  if (end - start === 4) return matchesAt(buffer, start, "http");
+  return end - start === 5 && matchesAt(buffer, start, "https");
 }
 
 function isText(buffer: Buffer, start: number, end: number): boolean {

@@ -1,7 +1,7 @@
 // Converts a response's fields (RFC 9113 section 8.3.2) to the head of an HTTP/1.1 response, for its parser.
 
 import * as ascii from "../ascii.js";
-import { asciiBytes, spells } from "../ascii.js";
+import { asciiBytes, matchesAt } from "../ascii.js";
 import { mayHaveBody } from "../body-framing.js";
 import * as names from "../field-names.js";
 import { FieldLines } from "./field-lines.js";
@@ -83,7 +83,7 @@ export class ResponseFields extends FieldLines {
     valueStart: number,
     valueEnd: number,
   ): void {
-    if (nameEnd - nameStart !== STATUS_NAME_BYTES || !spells(name, nameStart, ":status")) {
+    if (nameEnd - nameStart !== STATUS_NAME_BYTES || !matchesAt(name, nameStart, ":status")) {
       this.refuse("unknown pseudo-field");
     } else if (this.#begun) this.refuse("pseudo-field behind a field");
     else if (this.status !== 0) this.refuse("pseudo-field more than once");

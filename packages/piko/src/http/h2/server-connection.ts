@@ -117,12 +117,12 @@ export class ServerConnection extends H2Connection {
   }
 
   protected onFields(streamId: number, known: H2Stream | undefined): void {
-    const { last, selfish } = this.blocks;
+    const { last, dependsOnItself } = this.blocks;
     if (known !== undefined) this.endByTrailers(known);
     else if (streamId <= this.streams.lastId) this.#onLateHeaders(streamId);
     else {
       this.streams.lastId = streamId;
-      if (selfish) this.streamError(streamId, codes.PROTOCOL_ERROR);
+      if (dependsOnItself) this.streamError(streamId, codes.PROTOCOL_ERROR);
       else if (streamId > this.#finalStreamId) this.sender.sendReset(streamId, codes.REFUSED_STREAM);
       else if (this.streams.open.size >= this.#limits.maxConcurrentStreams) {
         this.#events.onLimit("max_concurrent_streams");

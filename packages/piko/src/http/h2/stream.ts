@@ -99,7 +99,7 @@ export class H2Stream {
   }
 
   /** The owner hasn't consumed all bytes that it was given. */
-  get holds(): boolean {
+  get hasUnconsumed(): boolean {
     return this.#held > 0;
   }
 
@@ -217,11 +217,11 @@ export class H2Stream {
     if (this.receiveEnded && this.sendEnded) this.#close(false);
   }
 
-  /** Sends queued bytes as far as possible, at most `most` of them. Returns whether there are more. */
-  resume(most: number): boolean {
+  /** Sends queued bytes as far as possible, at most `maxBytes` of them. Returns whether there are more. */
+  resume(maxBytes: number): boolean {
     const pending = this.#pending;
     const { buffer, start, end } = pending;
-    const stop = Math.min(end, start + most);
+    const stop = Math.min(end, start + maxBytes);
     const last = this.#lengthLeft === 0 && stop === end;
     const taken = this.#connection.sender.sendData(this, buffer, start, stop, last);
     pending.consumeTo(start + taken);

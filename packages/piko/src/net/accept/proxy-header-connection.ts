@@ -11,7 +11,7 @@ export interface ProxyHeaderOwner {
   /** The header was read, or is missing and not required. The handler that is set now gets the bytes after it. */
   onClient(socket: ByteSocket, address: string, lacksHeader?: boolean): void;
   /** Whether the connection may come without a header. */
-  mayLackHeader(peer: string): boolean;
+  isHeaderOptional(peer: string): boolean;
   /** The first bytes aren't a header. There is no response: the sender doesn't speak the protocols of the port. */
   onHeaderRefused(peer: string, reason: string): void;
   /** The header didn't arrive in time. */
@@ -59,7 +59,7 @@ export class ProxyHeaderConnection implements SocketHandler, Expiring {
     const header = parseProxyHeader(bytes.buffer, bytes.start, bytes.end);
     if (header === "incomplete") return;
     if (typeof header === "object") this.#goOn(header.address ?? this.#peer, header.end);
-    else if (header === "absent" && this.#owner.mayLackHeader(this.#peer))
+    else if (header === "absent" && this.#owner.isHeaderOptional(this.#peer))
       this.#goOn(this.#peer, bytes.start, true);
     else this.#refuse(header);
   }

@@ -28,9 +28,9 @@ export interface TlsOwner {
 /** How a port reads PROXY protocol headers. */
 export interface ProxyHeaderRule {
   /** Whether a connection from this address may begin with one. */
-  mayHave(peer: string): boolean;
+  isAllowed(peer: string): boolean;
   /** Whether it may lack one. */
-  mayLack(peer: string): boolean;
+  isOptional(peer: string): boolean;
 }
 
 export interface TlsAcceptorOptions {
@@ -125,7 +125,11 @@ export class TlsAcceptor implements TlsConnectionOwner {
       owner: this,
       plainAllowed: config.mode === "optional",
       header:
-        proxyHeaders?.mayHave(peer) !== true ? "none" : proxyHeaders.mayLack(peer) ? "optional" : "required",
+        proxyHeaders?.isAllowed(peer) !== true
+          ? "none"
+          : proxyHeaders.isOptional(peer)
+            ? "optional"
+            : "required",
       distrusts: this.#distrusts,
       deadlineMs: deadlineAfter(clock.now(), config.handshakeTimeoutMs),
     });

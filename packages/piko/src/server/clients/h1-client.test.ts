@@ -285,7 +285,7 @@ describe("H1Client", () => {
   });
 
   it("counts the memory of incomplete trailers, close to their size", () => {
-    for (const [bytes, least, most] of [
+    for (const [bytes, min, max] of [
       [1, 1, 1_024],
       [5_000, 5_000, 8_192],
     ] as const) {
@@ -293,8 +293,8 @@ describe("H1Client", () => {
       rig.socket.send(`${CHUNKED}0\r\n`);
       const before = rig.budget.used;
       rig.socket.send("A".repeat(bytes));
-      expect(rig.budget.used - before).toBeGreaterThanOrEqual(least);
-      expect(rig.budget.used - before).toBeLessThanOrEqual(most);
+      expect(rig.budget.used - before).toBeGreaterThanOrEqual(min);
+      expect(rig.budget.used - before).toBeLessThanOrEqual(max);
     }
   });
 

@@ -13,7 +13,7 @@ import { isForwarded } from "../upstream/hop/forwarded.js";
 import { createExchange } from "../exchange/create-exchange.js";
 import type { NodeClient, RawConnection } from "../exchange/node-client.js";
 import type { ProxyContext } from "../exchange/proxy-context.js";
-import { fieldsOf, TLS_HANDSHAKE, TOO_MANY_OF_CLIENT } from "../exchange/proxy-limits.js";
+import { fieldsOf, TLS_HANDSHAKE, TOO_MANY_FROM_CLIENT } from "../exchange/proxy-limits.js";
 import { type Client, type ClientConnection, senderOf } from "./client.js";
 import { H1Response } from "./h1-response.js";
 import {
@@ -44,7 +44,7 @@ export class H1Client
   readonly #writes: WriteProgress;
   readonly #onGone: (connection: ClientConnection) => void;
   /** Whether the request in progress is gRPC from another node, which enforces the client's limits itself. */
-  #patient: boolean;
+  #waitsIndefinitely: boolean;
   /** Whether the socket is closed. */
   #over: boolean;
 
@@ -60,7 +60,7 @@ export class H1Client
     this.client = client;
     this.raw = this;
     this.#onGone = onGone;
-    this.#patient = false;
+    this.#waitsIndefinitely = false;
     this.#over = false;
     this.#reader = new RequestReader(context, socket, this);
     this.#response = new H1Response(socket.out, context.dateLine);
@@ -164,8 +164,9 @@ export class H1Client
     const fromNode = head.upgrade && isForwarded(head) && this.#context.isHop(head, this.client.address);
     this.#response.begin(head, fromNode);
     const { streaming } = this.#response;
-    this.#patient = streaming && isForwarded(head) && this.#context.isHop(head, this.client.address);
-    if (this.#patient) this.#reader.waitForBody();
+    this.#waitsIndefinitely =
+      streaming && isForwarded(head) && this.#context.isHop(head, this.client.address);
+    if (this.#waitsIndefinitely) this.#reader.waitForBody();
     this.#exchange.onRequest(head, last);
   }
 
@@ -202,8 +203,8 @@ export class H1Client
     return this.socket.out.congested;
   }
 
-  get patient(): boolean {
-    return this.#patient;
+  get waitsIndefinitely(): boolean {
+    return this.#waitsIndefinitely;
   }
 
   senderOf(head: RequestHead): string {
@@ -259,7 +260,7 @@ export class H1Client
   }
 
   #mayKeepAlive(): boolean {
-    if (this.#context.closing || this.client.hopsOnly === TOO_MANY_OF_CLIENT) return false;
+    if (this.#context.closing || this.client.hopsOnly === TOO_MANY_FROM_CLIENT) return false;
     return !this.#reader.lastRequest && this.#reader.bodyDone;
   }
 

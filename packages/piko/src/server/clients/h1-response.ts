@@ -10,7 +10,7 @@ import type { LocalReply, Trailers } from "../../http/exchange/client-side.js";
 import type { RequestHead, ResponseHead } from "../../http/head.js";
 import { grpcRequestType, isStreaming } from "../../http/grpc.js";
 import type { DateLine } from "../../http/date-line.js";
-import { saysHalfClose } from "../../http/half-close.js";
+import { announcesHalfClose } from "../../http/half-close.js";
 import { isForNodes } from "../upstream/hop/forwarded.js";
 import { ResponseFraming } from "./response-framing.js";
 
@@ -27,7 +27,7 @@ export class H1Response {
   /** Whether the request allows the connection to stay open. */
   #wantsKeepAlive: boolean;
   /** Whether the sender of an upgrade request supports half-close: it offers the capability, or is a node. */
-  #asksHalfClose: boolean;
+  #requestsHalfClose: boolean;
   /** The content type of a gRPC request; undefined for others. */
   #grpcType: string | undefined;
 
@@ -38,7 +38,7 @@ export class H1Response {
     this.#method = "";
     this.#http10 = false;
     this.#wantsKeepAlive = false;
-    this.#asksHalfClose = false;
+    this.#requestsHalfClose = false;
     this.#grpcType = undefined;
   }
 
@@ -49,7 +49,7 @@ export class H1Response {
     const wanted = this.#http10 ? head.connectionKeepAlive : !head.connectionClose;
     // After a declined upgrade request, further bytes may be of either protocol, so the connection ends.
     this.#wantsKeepAlive = wanted && !head.upgrade;
-    this.#asksHalfClose = head.upgrade && (saysHalfClose(head) || fromNode);
+    this.#requestsHalfClose = head.upgrade && (announcesHalfClose(head) || fromNode);
     this.#grpcType = grpcRequestType(head);
     this.#framing.chunking = false;
     this.#framing.untilClose = false;
@@ -79,7 +79,7 @@ export class H1Response {
 
   /** Writes a 101. `halfClose`: each direction ends by itself; announced only to peers that support it, such as nodes. */
   switch(head: ResponseHead, halfClose: boolean): void {
-    this.#framing.setBodiless(halfClose && this.#asksHalfClose);
+    this.#framing.setBodiless(halfClose && this.#requestsHalfClose);
     this.#writeHead(head);
   }
 

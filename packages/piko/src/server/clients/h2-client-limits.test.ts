@@ -141,12 +141,12 @@ describe("limits", () => {
     stuck.node.clock.advance(11_000);
     expect(stuck.socket.calls[0]).toBe("reset");
     // Unless the timeout is disabled.
-    const patient = create({ http: { writeTimeoutMs: 0 } });
-    patient.socket.stalled = true;
-    patient.peer.send(headers(1, POST_FIELDS, false), frame(PING, 0, 0, "12345678"));
-    patient.socket.out.flush();
-    patient.node.clock.advance(9_000);
-    expect(patient.socket.calls).toEqual([]);
+    const waitsIndefinitely = create({ http: { writeTimeoutMs: 0 } });
+    waitsIndefinitely.socket.stalled = true;
+    waitsIndefinitely.peer.send(headers(1, POST_FIELDS, false), frame(PING, 0, 0, "12345678"));
+    waitsIndefinitely.socket.out.flush();
+    waitsIndefinitely.node.clock.advance(9_000);
+    expect(waitsIndefinitely.socket.calls).toEqual([]);
   });
 });
 

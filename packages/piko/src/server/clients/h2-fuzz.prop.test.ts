@@ -29,14 +29,14 @@ const sized = fc
 const request = fc
   .tuple(streamId, fc.constantFrom(GET_FIELDS, POST_FIELDS), fc.boolean())
   .map(([id, fields, last]) => headers(id, fields, last));
-const spoilt = fc.tuple(streamId, fc.nat(60), fc.nat(255)).map(([id, at, byte]) => {
+const corrupted = fc.tuple(streamId, fc.nat(60), fc.nat(255)).map(([id, at, byte]) => {
   const text = block(GET_FIELDS);
   return frame(1, 5, id, text.slice(0, at) + String.fromCharCode(byte) + text.slice(at + 1));
 });
 const body = fc
   .tuple(streamId, fc.boolean(), bytes)
   .map(([id, last, payload]) => frame(0, last ? 1 : 0, id, payload));
-const sent = fc.array(fc.oneof(request, request, body, sized, anyFrame, spoilt), { maxLength: 30 });
+const sent = fc.array(fc.oneof(request, request, body, sized, anyFrame, corrupted), { maxLength: 30 });
 
 describe("H2Client", () => {
   it("survives any frames", () => {

@@ -72,8 +72,8 @@ describe("gRPC", () => {
 
   it("ends at its client's deadline, also for the service", () => {
     const rig = create();
-    const patient: readonly Field[] = [...GRPC, ["grpc-timeout", "2S"]];
-    rig.peer.send(headers(1, patient), headers(3, patient, false), headers(5, GRPC));
+    const waitsIndefinitely: readonly Field[] = [...GRPC, ["grpc-timeout", "2S"]];
+    rig.peer.send(headers(1, waitsIndefinitely), headers(3, waitsIndefinitely, false), headers(5, GRPC));
     rig.node.tunnel.streams[1]?.bring(`${RESPONSE}3\r\nabc\r\n`);
     rig.node.clock.advance(1_500);
     expect([1, 3].map((id) => rig.peer.answer(id).ended)).toEqual([false, false]);

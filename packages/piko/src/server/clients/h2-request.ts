@@ -131,7 +131,7 @@ export class H2Request implements NodeClient, StreamHandler {
     const stream = this.#stream;
     if (stream === undefined || nowMs < this.#deadlineMs || stream.receiveEnded) return;
     // A client that is held back isn't slow itself.
-    if (stream.holds) this.#moveDeadline(nowMs);
+    if (stream.hasUnconsumed) this.#moveDeadline(nowMs);
     else this.exchange.onRequestRefused(BODY_TIMEOUT);
   }
 
@@ -195,7 +195,7 @@ export class H2Request implements NodeClient, StreamHandler {
   }
 
   /** Whether the response may take any time: a gRPC server sends nothing before its first message, and clients set deadlines. */
-  get patient(): boolean {
+  get waitsIndefinitely(): boolean {
     return this.#streaming;
   }
 

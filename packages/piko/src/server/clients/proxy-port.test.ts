@@ -311,7 +311,7 @@ describe("a draining port", () => {
 
   it("asks clients to open new connections elsewhere before it drains", async () => {
     const rig = await start();
-    rig.port.discourage();
+    rig.port.closeAfterResponses();
     const peer = await rig.client();
     await rig.exchange(peer);
     expect(peer.text).toMatch(/\r\nconnection: close\r\n/i);

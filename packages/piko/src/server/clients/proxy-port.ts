@@ -29,7 +29,7 @@ import {
   PROXY_HEADER_MISSING,
   TOO_MANY_CONNECTIONS,
   TOO_MANY_FILES,
-  TOO_MANY_OF_CLIENT,
+  TOO_MANY_FROM_CLIENT,
 } from "../exchange/proxy-limits.js";
 import { MAX_REFUSED, RefusedConnection } from "../../net/accept/refused-connection.js";
 
@@ -78,8 +78,8 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
             owner: this,
             protocols: config.http2.enabled ? ["h2", "http/1.1"] : ["http/1.1"],
             proxyHeaders: {
-              mayHave: (peer) => this.#mayHaveHeader(peer),
-              mayLack: (peer) => this.mayLackHeader(peer),
+              isAllowed: (peer) => this.#allowsHeader(peer),
+              isOptional: (peer) => this.isHeaderOptional(peer),
             },
             logger,
             clock,
@@ -114,13 +114,13 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
   }
 
   /** Asks clients to open new connections elsewhere: from now on, every response has `Connection: close`. */
-  discourage(): void {
+  closeAfterResponses(): void {
     this.#context.closing = true;
   }
 
   /** Accepts no more connections, ends idle ones, and resolves when the last request has finished. */
   async drain(): Promise<void> {
-    this.discourage();
+    this.closeAfterResponses();
     this.#context.draining = true;
     // If the process was short of CPU, connections and requests may have arrived unnoticed. Without polling first, those
     // connections would be reset, and those requests lost with their idle connections.
@@ -144,7 +144,7 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
 
   /** Closes the port and cuts all connections. */
   destroy(): void {
-    this.discourage();
+    this.closeAfterResponses();
     this.#context.ended = true;
     this.#listener.close();
     // Connections are reset, so that cut responses don't look complete.
@@ -165,11 +165,11 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
     const choosesHttp2 = secureSocket?.alpnProtocol === "h2";
     // A surplus connection may be another node's, at the same address as clients that have used up the limit.
     if (surplus && (!context.hasHopSecret || choosesHttp2)) {
-      this.#refuse(socket, TOO_MANY_OF_CLIENT);
+      this.#refuse(socket, TOO_MANY_FROM_CLIENT);
       return;
     }
-    const lacking = lacksHeader && context.config.proxyProtocol === "required" && context.hasHopSecret;
-    const unnamed = lacking ? PROXY_HEADER_MISSING : undefined;
+    const headerMissing = lacksHeader && context.config.proxyProtocol === "required" && context.hasHopSecret;
+    const unnamed = headerMissing ? PROXY_HEADER_MISSING : undefined;
     const client = {
       address,
       trusted,
@@ -179,7 +179,7 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
         return certificateSubject(socket.socket);
       },
       counted,
-      hopsOnly: surplus ? TOO_MANY_OF_CLIENT : unnamed,
+      hopsOnly: surplus ? TOO_MANY_FROM_CLIENT : unnamed,
       onHop: () => {
         if (client.counted) this.#clients.leave(address);
         client.counted = false;
@@ -228,7 +228,7 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
   }
 
   /** Whether the PROXY protocol header may be missing: nodes of the cluster connect without one. */
-  mayLackHeader(peer: string): boolean {
+  isHeaderOptional(peer: string): boolean {
     return this.#context.config.proxyProtocol === "optional" || this.#context.isNode(peer);
   }
 
@@ -276,8 +276,8 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
     }
     setKeepAlive(accepted, http.tcpKeepAliveMs);
     const peer = peerAddress(accepted);
-    const unbelieved = proxyProtocol !== "off" && !this.#mayHaveHeader(peer);
-    if (unbelieved && !this.mayLackHeader(peer)) {
+    const untrustedPeer = proxyProtocol !== "off" && !this.#allowsHeader(peer);
+    if (untrustedPeer && !this.isHeaderOptional(peer)) {
       context.limits.hit("proxy_protocol");
       accepted.destroy();
       return;
@@ -288,8 +288,8 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
     }
     const socket = ByteSocket.accept(accepted, UNATTENDED, "short", context.clock);
     if (!this.#hasRoom(socket, short)) return;
-    if (proxyProtocol === "off" || unbelieved) {
-      this.onClient(socket, peer, unbelieved);
+    if (proxyProtocol === "off" || untrustedPeer) {
+      this.onClient(socket, peer, untrustedPeer);
     } else {
       const { budget, clock, sweep } = context;
       const deadlineMs = deadlineAfter(clock.now(), http.readHeaderTimeoutMs);
@@ -298,7 +298,7 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
   }
 
   /** Whether a PROXY protocol header from this address is accepted. */
-  #mayHaveHeader(peer: string): boolean {
+  #allowsHeader(peer: string): boolean {
     const { proxyProtocol, trustedProxies } = this.#context.config;
     return proxyProtocol !== "off" && (trustedProxies.empty || trustedProxies.includes(peer));
   }

@@ -76,11 +76,11 @@ export class RequestReader implements BodySink, Postponed {
   /** When the last response ended, or the connection began. */
   #idleSinceMs: number;
   /** The idle timeout has expired: the connection ends in the next turn if nothing has arrived by then. */
-  #lapsed: boolean;
+  #idleExpired: boolean;
   /** Bytes that the owner holds; no more are read until it has consumed them. */
   #heldBytes: number;
   /** Whether the body in progress has no timeout. */
-  #unhurried: boolean;
+  #untimed: boolean;
 
   constructor(context: ProxyContext, socket: ByteSocket, events: RequestReaderEvents) {
     this.state = READING_HEAD;
@@ -95,9 +95,9 @@ export class RequestReader implements BodySink, Postponed {
     this.#finder = new HeadEndFinder();
     this.#processing = false;
     this.#postponed = false;
-    this.#lapsed = false;
+    this.#idleExpired = false;
     this.#heldBytes = 0;
-    this.#unhurried = false;
+    this.#untimed = false;
   }
 
   /** Whether nothing of a next request has arrived. */
@@ -129,7 +129,7 @@ export class RequestReader implements BodySink, Postponed {
 
   /** The body of the request that has just begun may pause for any time. */
   waitForBody(): void {
-    this.#unhurried = true;
+    this.#untimed = true;
   }
 
   /** The owner has passed on `count` of the bytes that it held. */
@@ -143,7 +143,7 @@ export class RequestReader implements BodySink, Postponed {
     this.state = READING_HEAD;
     this.#idleSinceMs = nowMs;
     this.deadlineMs = deadlineAfter(nowMs, this.#context.config.http.idleTimeoutMs);
-    this.#lapsed = false;
+    this.#idleExpired = false;
     this.#finder.reset();
     // While `#process` is running, its loop continues with the next request.
     if (this.#processing) this.#resume();
@@ -193,7 +193,7 @@ export class RequestReader implements BodySink, Postponed {
 
   onNextTurn(): void {
     this.#postponed = false;
-    if (this.#lapsed && this.idle) this.#socket.destroy();
+    if (this.#idleExpired && this.idle) this.#socket.destroy();
     else this.goOn();
   }
 
@@ -207,14 +207,14 @@ export class RequestReader implements BodySink, Postponed {
     const { readHeaderTimeoutMs, readTimeoutMs } = this.#context.config.http;
     if (this.state === IN_REQUEST) {
       // A client that is held back (the tunnel has no room) isn't slow itself.
-      if (this.#socket.paused || this.#unhurried) this.deadlineMs = deadlineAfter(nowMs, readTimeoutMs);
+      if (this.#socket.paused || this.#untimed) this.deadlineMs = deadlineAfter(nowMs, readTimeoutMs);
       else this.#events.onBadBody(BODY_TIMEOUT);
     } else if (this.state === READING_HEAD && this.#stalled) {
       this.deadlineMs = deadlineAfter(nowMs, readHeaderTimeoutMs);
     } else if (this.state === READING_HEAD && this.#ahead.length > 0) this.#events.onBadHead(HEAD_TIMEOUT);
     else {
       // If the process is short of CPU, a request that arrived in time may still be unread.
-      this.#lapsed = true;
+      this.#idleExpired = true;
       this.#context.nextTurn.add(this);
     }
   }
@@ -269,7 +269,7 @@ export class RequestReader implements BodySink, Postponed {
     const body = this.#body;
     body.reset(requestBody(head), head.contentLength);
     this.#heldBytes = 0;
-    this.#unhurried = false;
+    this.#untimed = false;
     this.deadlineMs = body.done
       ? Number.POSITIVE_INFINITY
       : deadlineAfter(this.#context.clock.now(), this.#context.config.http.readTimeoutMs);

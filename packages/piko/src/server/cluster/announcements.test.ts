@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 import { Gossip } from "../../gossip/gossip.js";
 import { createSilentLogger } from "../../../test/silent-logger.js";
 import { Announcements } from "./announcements.js";
-import { ClusterTable, NODE_DOUBTFUL, NODE_WELL } from "./cluster-table.js";
+import { ClusterTable, NODE_DOUBTFUL, NODE_HEALTHY } from "./cluster-table.js";
 import { announceNode, watchCluster } from "./gossip-sync.js";
 
 const PLAIN = "endpoint:e";
@@ -205,10 +205,10 @@ describe("nodes that announce doubt to each other", () => {
       expect([seenByGo(), ranks()]).toEqual([["a", "b"], { a: NODE_DOUBTFUL, b: NODE_DOUBTFUL }]);
       set("a", false);
       cluster.run(5_000);
-      expect([seenByGo(), ranks()]).toEqual([["a"], { a: NODE_WELL, b: NODE_DOUBTFUL }]);
+      expect([seenByGo(), ranks()]).toEqual([["a"], { a: NODE_HEALTHY, b: NODE_DOUBTFUL }]);
       set("b", false);
       cluster.run(5_000);
-      expect([seenByGo(), ranks()]).toEqual([["a", "b"], { a: NODE_WELL, b: NODE_WELL }]);
+      expect([seenByGo(), ranks()]).toEqual([["a", "b"], { a: NODE_HEALTHY, b: NODE_HEALTHY }]);
       cluster.close();
     }
     // Otherwise the gap never occurred, and this test proves nothing.
@@ -231,8 +231,8 @@ describe("nodes that announce doubt to each other", () => {
       const well = (["a", "b"] as const).filter((id) => !doubtful[id]);
       expect(seenByGo(), `seed ${seed}`).toEqual(well.length === 0 ? ["a", "b"] : well);
       expect(ranks(), `seed ${seed}`).toEqual({
-        a: doubtful.a ? NODE_DOUBTFUL : NODE_WELL,
-        b: doubtful.b ? NODE_DOUBTFUL : NODE_WELL,
+        a: doubtful.a ? NODE_DOUBTFUL : NODE_HEALTHY,
+        b: doubtful.b ? NODE_DOUBTFUL : NODE_HEALTHY,
       });
       cluster.close();
     }

@@ -2,7 +2,7 @@
 // neither draining nor doubt, and use any node that announces an endpoint under the plain key.
 
 import type { Logger } from "../../observability/logger.js";
-import { type ClusterTable, NODE_WELL } from "./cluster-table.js";
+import { type ClusterTable, NODE_HEALTHY } from "./cluster-table.js";
 import { announceDoubt, announceListeners, type LocalKeys } from "./gossip-sync.js";
 
 /** An endpoint's listeners on this node. */
@@ -66,7 +66,7 @@ export class Announcements {
     const count = this.listeners.get(endpointId) ?? 0;
     const doubtful = this.#doubtful.has(endpointId);
     const hidden =
-      (this.#draining || doubtful) && table.select(endpointId, now(), undefined, NODE_WELL) !== undefined;
+      (this.#draining || doubtful) && table.select(endpointId, now(), undefined, NODE_HEALTHY) !== undefined;
     try {
       // In this order, so that nodes that know both keys always see one of them.
       if (doubtful) announceDoubt(keys, endpointId, count);

@@ -1,6 +1,12 @@
 import { SeededRandom } from "@piko/testkit";
 import { describe, expect, it } from "vitest";
-import { ClusterTable, NODE_DRAINS, NODE_WELL, type NodeStatus, type RemoteNode } from "./cluster-table.js";
+import {
+  ClusterTable,
+  NODE_DRAINING,
+  NODE_HEALTHY,
+  type NodeStatus,
+  type RemoteNode,
+} from "./cluster-table.js";
 
 function create(seed = 1) {
   const random = new SeededRandom(seed);
@@ -49,7 +55,7 @@ describe("the choice of a node", () => {
     expect(shares(table, "e", 50)).toEqual({ well: 50 });
     table.setListeners("well", "e", 0);
     expect(shares(table, "e", 50)).toEqual({ draining: 50 });
-    expect(table.select("e", 0, undefined, NODE_WELL)).toBeUndefined();
+    expect(table.select("e", 0, undefined, NODE_HEALTHY)).toBeUndefined();
     expect(table.select("e", 0, table.get("draining"))?.id).toBe("failed");
     table.setListeners("draining", "e", 0);
     expect(shares(table, "e", 50)).toEqual({ failed: 50 });
@@ -64,14 +70,14 @@ describe("the choice of a node", () => {
     table.setDoubt("doubtful", "e", 50);
     table.onFailure(table.get("failed") as RemoteNode, 0);
     expect(shares(table, "e", 50)).toEqual({ draining: 50 });
-    expect(table.select("e", 0, table.get("draining"), NODE_DRAINS)).toBeUndefined();
+    expect(table.select("e", 0, table.get("draining"), NODE_DRAINING)).toBeUndefined();
     table.setListeners("draining", "e", 0);
     expect(shares(table, "e", 50)).toEqual({ doubtful: 50 });
     expect(table.select("e", 0, table.get("doubtful"))?.id).toBe("failed");
     // The doubt is about one endpoint only.
-    expect(table.select("other", 0, undefined, NODE_WELL)?.id).toBe("doubtful");
+    expect(table.select("other", 0, undefined, NODE_HEALTHY)?.id).toBe("doubtful");
     table.setDoubt("doubtful", "e", 0);
-    expect(table.select("e", 0, undefined, NODE_WELL)?.id).toBe("doubtful");
+    expect(table.select("e", 0, undefined, NODE_HEALTHY)?.id).toBe("doubtful");
   });
 
   it("knows an endpoint from its doubt key alone, in any order of updates", () => {

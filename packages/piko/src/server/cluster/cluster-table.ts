@@ -66,9 +66,9 @@ export class RemoteNode implements NodeSummary {
 
 /** The order in which nodes are chosen for an endpoint: lower ranks first. */
 export type NodeRank = 0 | 1 | 2 | 3;
-export const NODE_WELL: NodeRank = 0;
+export const NODE_HEALTHY: NodeRank = 0;
 /** The node is stopping. */
-export const NODE_DRAINS: NodeRank = 1;
+export const NODE_DRAINING: NodeRank = 1;
 /** The node's agents leave streams unanswered. */
 export const NODE_DOUBTFUL: NodeRank = 2;
 /** The node could not be reached a moment ago, or gossip suspects it. */
@@ -217,10 +217,10 @@ export class ClusterTable {
     let rank = worst;
     let total = 0;
     for (const node of nodes) {
-      const itsRank = this.rankOf(node, endpointId, nowMs);
-      if (node === except || itsRank > rank) continue;
-      if (itsRank < rank) total = 0;
-      rank = itsRank;
+      const nodeRank = this.rankOf(node, endpointId, nowMs);
+      if (node === except || nodeRank > rank) continue;
+      if (nodeRank < rank) total = 0;
+      rank = nodeRank;
       total += node.endpoints.get(endpointId) ?? 0;
     }
     let left = this.#random() * total;
@@ -236,7 +236,7 @@ export class ClusterTable {
   rankOf(node: RemoteNode, endpointId: string, nowMs: number): NodeRank {
     if (node.ejectedUntilMs > nowMs) return NODE_FAILED;
     if (node.doubtful.size > 0 && node.doubtful.has(endpointId)) return NODE_DOUBTFUL;
-    return node.draining ? NODE_DRAINS : NODE_WELL;
+    return node.draining ? NODE_DRAINING : NODE_HEALTHY;
   }
 
   /** Whether a node with listeners for the endpoint, except `except`, isn't left out (any more), so that a retry may succeed. */

@@ -34,7 +34,7 @@ import {
 const FIRST_JOIN_DELAY_MS = 250;
 const MAX_JOIN_DELAY_MS = 5_000;
 /** How long a node whose own address is among those to join waits for others. It may be the first one, and then must serve. */
-const FIRST_NODE_PATIENCE_MS = 10_000;
+const FIRST_NODE_TIMEOUT_MS = 10_000;
 
 export interface ClusterOptions {
   readonly nodeId: string;
@@ -240,7 +240,7 @@ export class Cluster {
         }
         reasons = failures.map(describeFailure).join("; ");
         first = own;
-        if (first && this.#clock.now() - startMs >= FIRST_NODE_PATIENCE_MS) break;
+        if (first && this.#clock.now() - startMs >= FIRST_NODE_TIMEOUT_MS) break;
         this.#logger.warn("could not join cluster, trying again", { error: reasons, "delay-ms": delayMs });
         await this.#pause(delayMs, either);
       }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { createSilentLogger } from "../../../test/silent-logger.js";
-import { ClusterTable, NODE_WELL } from "./cluster-table.js";
+import { ClusterTable, NODE_HEALTHY } from "./cluster-table.js";
 import {
   announceAbout,
   announceDraining,
@@ -105,7 +105,7 @@ describe("what other nodes announce", () => {
     upsert("a", "_piko:draining", "true");
     expect(table.get("a")?.draining).toBe(true);
     expect(chosen(table, "web")).toBe("a");
-    expect(table.select("web", 0, undefined, NODE_WELL)).toBeUndefined();
+    expect(table.select("web", 0, undefined, NODE_HEALTHY)).toBeUndefined();
     remove("a", "_piko:draining");
     expect(table.get("a")?.draining).toBe(false);
     expect(reported).toEqual(["+web", "draining", "draining"]);
@@ -116,12 +116,12 @@ describe("what other nodes announce", () => {
     upsert("a", "endpoint:web", "2");
     upsert("a", "_piko:doubt:web", "2");
     expect(chosen(table, "web")).toBe("a");
-    expect(table.select("web", 0, undefined, NODE_WELL)).toBeUndefined();
+    expect(table.select("web", 0, undefined, NODE_HEALTHY)).toBeUndefined();
     remove("a", "endpoint:web");
     expect(chosen(table, "web")).toBe("a");
     upsert("a", "endpoint:web", "2");
     remove("a", "_piko:doubt:web");
-    expect(table.select("web", 0, undefined, NODE_WELL)?.id).toBe("a");
+    expect(table.select("web", 0, undefined, NODE_HEALTHY)?.id).toBe("a");
     upsert("a", "_piko:doubt:new", "1");
     remove("a", "_piko:doubt:new");
     expect(reported).toEqual(["+web", "?web", "+web", "+web", "+web", "?web", "?new", "-new", "?new"]);

@@ -112,7 +112,7 @@ export function watchCluster(options: GossipSyncOptions): GossipWatch {
     else if (!reachable) onEndpointLost(endpointId);
     options.onDoubt(endpointId);
   };
-  const warnOfCount = (id: string, endpointId: string): void =>
+  const warnInvalidCount = (id: string, endpointId: string): void =>
     logger.warn("bad listener count", { "node-id": id, "endpoint-id": endpointId });
   return {
     onJoin(id) {
@@ -152,12 +152,12 @@ export function watchCluster(options: GossipSyncOptions): GossipWatch {
       else if (key.startsWith(ENDPOINT_PREFIX)) {
         const endpointId = key.slice(ENDPOINT_PREFIX.length);
         const count = parseCount(value);
-        if (count === undefined) warnOfCount(id, endpointId);
+        if (count === undefined) warnInvalidCount(id, endpointId);
         else setListeners(id, endpointId, count);
       } else if (key.startsWith(DOUBT_PREFIX)) {
         const endpointId = key.slice(DOUBT_PREFIX.length);
         const count = parseCount(value);
-        if (count === undefined) warnOfCount(id, endpointId);
+        if (count === undefined) warnInvalidCount(id, endpointId);
         else setDoubt(id, endpointId, count);
       }
     },

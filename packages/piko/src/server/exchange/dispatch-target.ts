@@ -15,7 +15,7 @@ export interface DispatchTarget {
   /** Whether another node sent it; that one can try further nodes. */
   fromNode: boolean;
   /** Whether that node accepts it back if a further node has better tunnels. */
-  takenBack: boolean;
+  reroutable: boolean;
   /**
    * Whether it is a TCP dial. On this node, the client's socket is joined to a tunnel; only a hop treats the dial as a request,
    * an upgrade that the other node answers.
@@ -30,6 +30,6 @@ export const EMPTY_TARGET: Readonly<DispatchTarget> = {
   identity: undefined,
   lastNode: false,
   fromNode: false,
-  takenBack: false,
+  reroutable: false,
   nodesOnly: false,
 };

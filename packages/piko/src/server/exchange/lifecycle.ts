@@ -20,7 +20,7 @@ import { KnownCredential } from "./known-credential.js";
 import { servedEndpointId } from "./served-endpoint.js";
 import { BODY_SIZE, ENDPOINT_ID, RETRY_AFTER } from "./proxy-limits.js";
 import { isTooLong, parseEndpointId } from "../upstream/endpoint-id.js";
-import { isForwarded, takesBack } from "../upstream/hop/forwarded.js";
+import { isForwarded, mayReroute } from "../upstream/hop/forwarded.js";
 import type { NodeClient } from "./node-client.js";
 import type { NodeDispatch } from "./node-dispatch.js";
 
@@ -224,7 +224,7 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
     target.nodesOnly = tcp;
     target.lastNode = this.#forwarded;
     target.fromNode = this.#fromNode;
-    target.takenBack = target.fromNode && takesBack(head);
+    target.reroutable = target.fromNode && mayReroute(head);
     target.method = head.method;
     target.identity = this.#identity;
     this.#context.forwarded.set(this.#rewrite, head, endpointId, trusted || target.fromNode, secure);

@@ -13,7 +13,7 @@ const sentBack = (value: string): string =>
 const DIAL =
   "GET /_piko/v1/tcp/e HTTP/1.1\r\nHost: node\r\nConnection: upgrade\r\nUpgrade: websocket\r\n" +
   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
-const TAKES_BACK = "x-piko-hop-capabilities: reroute\r\n";
+const MAY_REROUTE = "x-piko-hop-capabilities: reroute\r\n";
 
 describe("the best of all upstreams is chosen", () => {
   const ORDER = [
@@ -62,10 +62,10 @@ describe("a request of another node", () => {
   ] as const)("that accepts it back: tunnels %s here, %s elsewhere: sent back: %s", (here, there, back) => {
     for (const request of [GET, DIAL]) {
       const rig = create();
-      rig.beNode();
+      rig.identifyAsNode();
       const tunnel = rig.addTunnel(here);
       rig.addNode("other", there);
-      rig.socket.send(forwarded(TAKES_BACK, request));
+      rig.socket.send(forwarded(MAY_REROUTE, request));
       expect([tunnel.streams.length, rig.hops.length]).toEqual([back ? 0 : 1, 0]);
       const answer = rig.socket.take();
       if (back) expect(answer).toMatch(/^HTTP\/1.1 502 .*x-piko-reroute: elsewhere\r\n/s);
@@ -77,10 +77,10 @@ describe("a request of another node", () => {
 
   it.each([
     ["a node that doesn't take it back", true, ""],
-    ["a client that says so", false, TAKES_BACK],
+    ["a client that says so", false, MAY_REROUTE],
   ])("of %s takes the best tunnel here", (_name, isNode, fields) => {
     const rig = create();
-    if (isNode) rig.beNode();
+    if (isNode) rig.identifyAsNode();
     const tunnel = rig.addTunnel("doubtful");
     rig.addNode("other", "well");
     rig.socket.send(forwarded(fields));
@@ -88,9 +88,9 @@ describe("a request of another node", () => {
   });
 
   it("is sent back instead of being answered that all upstreams are busy", () => {
-    for (const fields of [TAKES_BACK, ""]) {
+    for (const fields of [MAY_REROUTE, ""]) {
       const rig = create();
-      rig.beNode();
+      rig.identifyAsNode();
       rig.addTunnel("well").accepting = false;
       rig.addNode("other", "well");
       rig.socket.send(forwarded(fields));
@@ -98,34 +98,34 @@ describe("a request of another node", () => {
       expect(rig.socket.take()).toMatch(expected);
     }
     const rig = create({ limits: { maxRequestsPerEndpoint: 1 } });
-    rig.beNode();
+    rig.identifyAsNode();
     rig.addTunnel("well");
     rig.addNode("other", "well");
     const endpoint = rig.upstreams.find("e");
     if (endpoint !== undefined) endpoint.requests = 1;
-    rig.socket.send(forwarded(TAKES_BACK));
+    rig.socket.send(forwarded(MAY_REROUTE));
     expect(rig.socket.take()).toMatch(/^HTTP\/1.1 502 .*x-piko-reroute: elsewhere/s);
     if (endpoint !== undefined) endpoint.requests = 0;
   });
 
   it("gets a reroute if the endpoint is gone", () => {
     const rig = create();
-    rig.beNode();
+    rig.identifyAsNode();
     rig.addNode("other", "well");
-    rig.socket.send(forwarded(TAKES_BACK));
+    rig.socket.send(forwarded(MAY_REROUTE));
     expect(rig.socket.take()).toMatch(/^HTTP\/1.1 502 .*x-piko-reroute: true/s);
   });
 
   it("of a Go node, which accepts nothing back, makes a second hop and no third one", () => {
     for (const request of [GET, POST, DIAL]) {
       const rig = create();
-      rig.beNode();
+      rig.identifyAsNode();
       rig.addNode("other", "well");
       rig.socket.send(forwarded("", request));
       expect(rig.hops.map(({ id }) => id)).toEqual(["other"]);
       rig.hop.connect();
       const sent = rig.hop.socket.take();
-      expect([sent.match(/x-piko-forward: true\r\n/gi)?.length, sent.includes(TAKES_BACK)]).toEqual([
+      expect([sent.match(/x-piko-forward: true\r\n/gi)?.length, sent.includes(MAY_REROUTE)]).toEqual([
         1,
         true,
       ]);
@@ -143,8 +143,8 @@ describe("a request of another node", () => {
       [GET, { unacknowledged: false }, false],
     ] as const) {
       const rig = create();
-      rig.beNode();
-      silent(rig, forwarded(TAKES_BACK, request), stream);
+      rig.identifyAsNode();
+      silent(rig, forwarded(MAY_REROUTE, request), stream);
       rig.clock.advance(10_000);
       expect(rig.socket.take()).toBe("");
       rig.addNode("other", "well");
@@ -161,7 +161,7 @@ describe("a request that another node has sent back", () => {
     rig.addNode("a", "well");
     rig.addNode("b", "well");
     rig.socket.send(POST);
-    expect(rig.hop.socket.take()).toContain(TAKES_BACK);
+    expect(rig.hop.socket.take()).toContain(MAY_REROUTE);
     rig.answer(sentBack("elsewhere"));
     expect(rig.hops.map(({ id }) => id)).toEqual(["a", "b"]);
     rig.answer(OK);
@@ -174,7 +174,7 @@ describe("a request that another node has sent back", () => {
     rig.socket.send(POST);
     rig.answer(sentBack("elsewhere"));
     expect(rig.hops.map(({ id }) => id)).toEqual(["a", "a"]);
-    expect(rig.hop.socket.take()).not.toContain(TAKES_BACK);
+    expect(rig.hop.socket.take()).not.toContain(MAY_REROUTE);
     rig.answer("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
     expect(rig.statuses).toEqual({ "503": 1 });
   });

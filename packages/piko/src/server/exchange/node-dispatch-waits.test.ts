@@ -42,10 +42,10 @@ function setUp(...ids: string[]) {
   } as unknown as ProxyContext;
   const request = (method = "GET") => {
     const replies: number[] = [];
-    let onWay = false;
+    let sent = false;
     const exchange = {
       record: {},
-      start: () => (onWay = true),
+      start: () => (sent = true),
       reply: (_reason: unknown, status: number) => replies.push(status),
     } as unknown as Exchange;
     const dispatch = new NodeDispatch(exchange, {} as NodeClient, context);
@@ -57,12 +57,12 @@ function setUp(...ids: string[]) {
       replies,
       /** The node that it was sent to can't be reached, or has no upstream for it. */
       lose: (why: "unreachable" | "rerouted") => {
-        onWay = false;
+        sent = false;
         if (why === "unreachable") table.onFailure(table.get(idOf(tried)) as RemoteNode, clock.now());
         return dispatch.again("no");
       },
-      get onWay() {
-        return onWay;
+      get sent() {
+        return sent;
       },
     };
   };
@@ -91,7 +91,7 @@ describe("a request whose only node can't be reached", () => {
     expect(tried).toEqual(["a 0"]);
     pass(1, one);
     expect(tried).toEqual(["a 0", "a 500"]);
-    expect([one.onWay, one.dispatch.waiting]).toEqual([true, false]);
+    expect([one.sent, one.dispatch.waiting]).toEqual([true, false]);
   });
 
   it("retries when another request gets through", () => {
@@ -114,7 +114,7 @@ describe("a request whose only node can't be reached", () => {
     one.lose("unreachable");
     for (let i = 0; i < 40 && one.replies.length === 0; i++) {
       pass(SWEEP_INTERVAL_MS, one);
-      if (one.onWay) one.lose("unreachable");
+      if (one.sent) one.lose("unreachable");
     }
     expect(tried).toEqual(["a 0", "a 500", "a 1500", "a 3500"]);
     expect(one.replies).toEqual([502]);

@@ -20,8 +20,8 @@ import { servedEndpointId } from "./served-endpoint.js";
 import { openTcpTunnel } from "./tcp-tunnel.js";
 import {
   NODE_DOUBTFUL,
-  NODE_DRAINS,
-  NODE_WELL,
+  NODE_DRAINING,
+  NODE_HEALTHY,
   type NodeRank,
   RemoteNode,
 } from "../cluster/cluster-table.js";
@@ -58,7 +58,7 @@ export class NodeDispatch implements Dispatch, Waiter {
   /** Whether a node could not be reached; it is tried again when it is no longer left out. */
   #unreached: boolean;
   /** The last node without an upstream for it; not tried again until a node announces the endpoint. */
-  #goneFrom: RemoteNode | undefined;
+  #emptyNode: RemoteNode | undefined;
   /** The node that has tunnels, but sent the request back because it knew of better ones. */
   #sentBackBy: RemoteNode | undefined;
   #upstream: Tunnel | RemoteNode | undefined;
@@ -82,7 +82,7 @@ export class NodeDispatch implements Dispatch, Waiter {
     this.#failed = undefined;
     this.#refused = false;
     this.#unreached = false;
-    this.#goneFrom = undefined;
+    this.#emptyNode = undefined;
     this.#sentBackBy = undefined;
     this.#upstream = undefined;
     this.#endpoint = undefined;
@@ -103,14 +103,14 @@ export class NodeDispatch implements Dispatch, Waiter {
     this.#failed = undefined;
     this.#refused = false;
     this.#unreached = false;
-    this.#goneFrom = undefined;
+    this.#emptyNode = undefined;
     this.#sentBackBy = undefined;
     this.#waitUntilMs = 0;
   }
 
   connect(head: RequestHead | undefined): void {
     const { upstreamMetrics, upstreams } = this.#context;
-    const { endpointId, fromNode, nodesOnly, takenBack } = this.target;
+    const { endpointId, fromNode, nodesOnly, reroutable } = this.target;
     if (nodesOnly && this.#joinTunnel(head)) return;
     const endpoint = nodesOnly ? undefined : upstreams.find(endpointId);
     if (endpoint !== undefined && !this.#enter(endpoint)) {
@@ -129,7 +129,7 @@ export class NodeDispatch implements Dispatch, Waiter {
     }
     if (fromNode) {
       // The node that sent it chooses another one. A Go node doesn't, so its request makes a second hop.
-      const table = takenBack ? undefined : this.#context.cluster?.table;
+      const table = reroutable ? undefined : this.#context.cluster?.table;
       const node = table?.select(endpointId, this.#context.clock.now(), this.#failed);
       if (!this.#startHop(node, head)) this.#noUpstream(REROUTE_FIELD);
       return;
@@ -151,7 +151,7 @@ export class NodeDispatch implements Dispatch, Waiter {
     // A try on a node that couldn't be reached is counted: more tries don't help.
     const unreached = upstream instanceof RemoteNode && this.#isLeftOut(upstream);
     this.#unreached ||= unreached;
-    if (seen === "no" && !unreached && upstream instanceof RemoteNode) this.#goneFrom = upstream;
+    if (seen === "no" && !unreached && upstream instanceof RemoteNode) this.#emptyNode = upstream;
     if (seen === "no" && !unreached && this.#unseenTriesLeft > 0) {
       this.#unseenTriesLeft--;
       this.#triesLeft++;
@@ -168,12 +168,12 @@ export class NodeDispatch implements Dispatch, Waiter {
     this.#context.upstreamMetrics.waited.found++;
     this.#waitUntilMs = 0;
     this.#failed = undefined;
-    this.#goneFrom = undefined;
+    this.#emptyNode = undefined;
     this.connect(undefined);
   }
 
   /** The timeout has expired: moves the request, even if a silent agent has accepted it, rather than answer 504. */
-  outlast(nowMs: number): boolean {
+  continueAfterTimeout(nowMs: number): boolean {
     return this.#leaveSilence(nowMs, true);
   }
 
@@ -195,7 +195,7 @@ export class NodeDispatch implements Dispatch, Waiter {
     if (this.#waiting) this.#stopWaiting("left");
     this.#upstream = undefined;
     this.#failed = undefined;
-    this.#goneFrom = undefined;
+    this.#emptyNode = undefined;
     this.#sentBackBy = undefined;
     if (this.#endpoint !== undefined) this.#endpoint.requests--;
     this.#endpoint = undefined;
@@ -224,22 +224,22 @@ export class NodeDispatch implements Dispatch, Waiter {
     const nowMs = this.#context.clock.now();
     const node = table?.select(endpointId, nowMs, this.#failed);
     const rank = node === undefined ? undefined : table?.rankOf(node, endpointId, nowMs);
-    if (rank === NODE_WELL && this.#startHop(node, head)) return true;
+    if (rank === NODE_HEALTHY && this.#startHop(node, head)) return true;
     if (this.#startOn(endpoint?.selectDraining(this.#failed), head)) return true;
-    if (rank === NODE_DRAINS && this.#startHop(node, head)) return true;
+    if (rank === NODE_DRAINING && this.#startHop(node, head)) return true;
     if (this.#sendBack() || this.#startOn(endpoint?.selectDoubtful(this.#failed), head)) return true;
     if (rank === NODE_DOUBTFUL && this.#startHop(node, head)) return true;
     // There is no better node than the one that sent it back: it must serve the request.
-    const insisted = this.#sentBackBy;
+    const fallback = this.#sentBackBy;
     this.#sentBackBy = undefined;
-    return this.#startHop(insisted, head, false) || this.#startHop(node, head);
+    return this.#startHop(fallback, head, false) || this.#startHop(node, head);
   }
 
   /** Sends a request of another node back if a further node has better tunnels; that node then chooses again. */
   #sendBack(): boolean {
-    const { endpointId, takenBack } = this.target;
-    if (!takenBack || this.#context.upstreams.find(endpointId) === undefined) return false;
-    if (!this.#hasNode(this.#context.clock.now(), NODE_WELL, undefined)) return false;
+    const { endpointId, reroutable } = this.target;
+    if (!reroutable || this.#context.upstreams.find(endpointId) === undefined) return false;
+    if (!this.#hasNode(this.#context.clock.now(), NODE_HEALTHY, undefined)) return false;
     const { rerouted } = REASONS;
     this.#exchange.reply(rerouted, 502, rerouted.message, ELSEWHERE_FIELD);
     return true;
@@ -267,12 +267,12 @@ export class NodeDispatch implements Dispatch, Waiter {
     return limit === undefined;
   }
 
-  /** `takesBack`: whether the node may send the request back if it knows a better one. */
-  #startHop(node: RemoteNode | undefined, head: RequestHead | undefined, takesBack = true): boolean {
+  /** `mayReroute`: whether the node may send the request back if it knows a better one. */
+  #startHop(node: RemoteNode | undefined, head: RequestHead | undefined, mayReroute = true): boolean {
     const { hops } = this.#context;
     if (node === undefined || hops === undefined) return false;
     const call = (this.#hopCall ??= new HopCall(this.#exchange, this.#context.responses));
-    call.open(hops.poolFor(node), takesBack);
+    call.open(hops.poolFor(node), mayReroute);
     if (call.needsConnection(this.target.method) && this.#context.files.wouldBeOut()) {
       this.#exchange.refuse(TOO_MANY_FILES);
     } else this.#start(node, call, head);
@@ -299,8 +299,8 @@ export class NodeDispatch implements Dispatch, Waiter {
     if (call === undefined || call.begun) return false;
     const { seen } = call;
     const stays = seen === "answered" && !overdue;
-    const mayGo = seen === "no" || (!stays && this.#triesLeft > 0 && isIdempotent(this.target.method));
-    if (!mayGo || !this.#hasBetter(nowMs, upstream)) return false;
+    const mayMove = seen === "no" || (!stays && this.#triesLeft > 0 && isIdempotent(this.target.method));
+    if (!mayMove || !this.#hasBetter(nowMs, upstream)) return false;
     call.giveUp();
     return true;
   }
@@ -314,11 +314,11 @@ export class NodeDispatch implements Dispatch, Waiter {
 
   /** Whether there is another upstream that isn't silent and hasn't just failed. */
   #hasBetter(nowMs: number, except: Tunnel | RemoteNode): boolean {
-    const { endpointId, lastNode, nodesOnly, takenBack } = this.target;
+    const { endpointId, lastNode, nodesOnly, reroutable } = this.target;
     if (!nodesOnly && this.#context.upstreams.find(endpointId)?.hasFree(except) === true) return true;
     return lastNode
-      ? takenBack && this.#hasNode(nowMs, NODE_WELL, undefined)
-      : this.#hasNode(nowMs, NODE_DRAINS, except);
+      ? reroutable && this.#hasNode(nowMs, NODE_HEALTHY, undefined)
+      : this.#hasNode(nowMs, NODE_DRAINING, except);
   }
 
   #hasNode(nowMs: number, worst: NodeRank, except: unknown): boolean {
@@ -339,7 +339,7 @@ export class NodeDispatch implements Dispatch, Waiter {
       this.#waiting = true;
       if (this.#waitUntilMs === 0) this.#waitUntilMs = until;
       // An unreachable node is retried once it isn't left out; one without an upstream, once it announces the endpoint.
-      if (failed instanceof RemoteNode && this.#isLeftOut(failed)) this.#failed = this.#goneFrom;
+      if (failed instanceof RemoteNode && this.#isLeftOut(failed)) this.#failed = this.#emptyNode;
     } else if (failed === undefined) this.#noUpstream();
     else {
       const { connect_failed } = REASONS;

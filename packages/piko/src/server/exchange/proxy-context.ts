@@ -85,7 +85,7 @@ export class ProxyContext implements ExchangeContext {
   readonly timeoutMs: number;
   readonly maxReplayBytes: number;
   readonly noMemory: HttpError = NO_MEMORY;
-  readonly hearsReasons = true;
+  readonly upstreamsSendReasons = true;
   readonly cluster: Pick<Cluster, "has" | "hopSecret" | "table"> | undefined;
   readonly hops: Hops | undefined;
   /** The node is stopping: responses have `Connection: close`. */

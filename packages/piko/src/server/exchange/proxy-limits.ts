@@ -63,7 +63,7 @@ export const ENDPOINT_ID: HttpError = error(
 );
 export const TOO_MANY_CONNECTIONS: HttpError = error(503, "CONNECTIONS", "too many connections");
 export const TOO_MANY_FILES: HttpError = error(503, "OPEN_FILES", "too many connections");
-export const TOO_MANY_OF_CLIENT: HttpError = error(
+export const TOO_MANY_FROM_CLIENT: HttpError = error(
   429,
   "CLIENT_CONNECTIONS",
   "too many connections from this address",
@@ -100,7 +100,7 @@ const LIMITS: ReadonlyMap<HttpError, ProxyLimit> = new Map<HttpError, ProxyLimit
   [BODY_TIMEOUT, "read_timeout"],
   [TOO_MANY_CONNECTIONS, "max_connections"],
   [TOO_MANY_FILES, "open_files"],
-  [TOO_MANY_OF_CLIENT, "max_connections_per_client"],
+  [TOO_MANY_FROM_CLIENT, "max_connections_per_client"],
   [ENDPOINT_BUSY, "max_requests_per_endpoint"],
   [TOO_MANY_WAITING, "max_waiting_requests"],
   [TENANT_RATE, "requests_per_second"],

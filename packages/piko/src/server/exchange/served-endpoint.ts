@@ -14,8 +14,8 @@ export function servedEndpointId(
 ): string {
   const lower = endpointId.toLowerCase();
   if (lower === endpointId || isKnown(endpointId, context)) return endpointId;
-  const meant = isKnown(lower, context) || identity?.permits(endpointId) === false;
-  return meant ? lower : endpointId;
+  const useLower = isKnown(lower, context) || identity?.permits(endpointId) === false;
+  return useLower ? lower : endpointId;
 }
 
 /** Whether the endpoint has listeners, here or on another node, or had some a moment ago. */

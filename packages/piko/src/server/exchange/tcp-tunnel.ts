@@ -17,13 +17,13 @@ import {
 import { FIELD_SEC_WEBSOCKET_KEY, FIELD_SEC_WEBSOCKET_VERSION } from "../../http/field-names.js";
 import type { RequestHead } from "../../http/head.js";
 import { findField } from "../../http/find-field.js";
-import { saysHalfClose } from "../../http/half-close.js";
+import { announcesHalfClose } from "../../http/half-close.js";
 import { type Reason, REASONS } from "../../http/reasons.js";
 import { StreamSender } from "../../net/stream-sender.js";
-import { NODE_DRAINS, NODE_WELL } from "../cluster/cluster-table.js";
+import { NODE_DRAINING, NODE_HEALTHY } from "../cluster/cluster-table.js";
 import type { EndpointTunnels } from "../upstream/endpoint-tunnels.js";
 import type { Tunnel } from "../upstream/tunnel.js";
-import { isForwarded, takesBack } from "../upstream/hop/forwarded.js";
+import { isForwarded, mayReroute } from "../upstream/hop/forwarded.js";
 import type { Exchange } from "../../http/exchange/exchange.js";
 import type { NodeClient, RawConnection } from "./node-client.js";
 import type { ProxyContext } from "./proxy-context.js";
@@ -64,7 +64,7 @@ export function openTcpTunnel(
     return true;
   }
   const endpoint = context.upstreams.find(endpointId);
-  const tunnel = endpoint?.select(undefined) ?? lesserTunnel(client, head, endpointId, context);
+  const tunnel = endpoint?.select(undefined) ?? fallbackTunnel(client, head, endpointId, context);
   if (endpoint === undefined || tunnel === undefined) return false;
   if (endpoint.requests >= context.config.limits.maxRequestsPerEndpoint) {
     exchange.refuse(ENDPOINT_BUSY);
@@ -75,7 +75,7 @@ export function openTcpTunnel(
     exchange.refuse(rateRefusal(limit));
     return true;
   }
-  const capable = saysHalfClose(head);
+  const capable = announcesHalfClose(head);
   const joined = new TcpTunnel({
     client: raw,
     endpoint,
@@ -100,7 +100,7 @@ export function openTcpTunnel(
 }
 
 /** Selects a draining or doubtful tunnel, unless another node has a better one. */
-function lesserTunnel(
+function fallbackTunnel(
   client: NodeClient,
   head: RequestHead,
   endpointId: string,
@@ -110,13 +110,13 @@ function lesserTunnel(
   const endpoint = upstreams.find(endpointId);
   if (endpoint === undefined) return undefined;
   const forwarded = isForwarded(head);
-  if (!forwarded && cluster?.has(endpointId, NODE_WELL) === true) return undefined;
+  if (!forwarded && cluster?.has(endpointId, NODE_HEALTHY) === true) return undefined;
   const draining = endpoint.selectDraining(undefined);
   if (draining !== undefined) return draining;
   // The dispatch sends the request back to a node that accepts it back.
-  const sentBack = forwarded && takesBack(head) && context.isHop(head, client.client.address);
-  if (sentBack && cluster?.has(endpointId, NODE_WELL) === true) return undefined;
-  if (!forwarded && cluster?.has(endpointId, NODE_DRAINS) === true) return undefined;
+  const sentBack = forwarded && mayReroute(head) && context.isHop(head, client.client.address);
+  if (sentBack && cluster?.has(endpointId, NODE_HEALTHY) === true) return undefined;
+  if (!forwarded && cluster?.has(endpointId, NODE_DRAINING) === true) return undefined;
   return endpoint.selectDoubtful(undefined);
 }
 
@@ -297,7 +297,7 @@ class TcpTunnel implements WebSocketHandler {
 
   /** Records the connection once, when both sides have finished. */
   #finishIfOver(): void {
-    if (this.#over || !this.#clientGone || !(this.#stream === undefined || this.#isThrough)) return;
+    if (this.#over || !this.#clientGone || !(this.#stream === undefined || this.#bothEnded)) return;
     this.#over = true;
     this.#stream = undefined;
     this.#sender.clear();
@@ -308,7 +308,7 @@ class TcpTunnel implements WebSocketHandler {
     if (this.#reason !== undefined) metrics.fail(this.#reason);
   }
 
-  get #isThrough(): boolean {
+  get #bothEnded(): boolean {
     return this.#clientEnded && this.#serviceEnded && !this.#sender.blocked;
   }
 }

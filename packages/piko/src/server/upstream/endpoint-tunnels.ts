@@ -49,8 +49,8 @@ export class EndpointTunnels {
 
   /** Whether a tunnel other than `except` isn't doubtful and can open a stream. */
   hasFree(except: unknown): boolean {
-    const isWell = (tunnel: Tunnel): boolean => isFree(tunnel, false, except);
-    return this.active.some(isWell) || this.draining.some(isWell);
+    const isUsable = (tunnel: Tunnel): boolean => isFree(tunnel, false, except);
+    return this.active.some(isUsable) || this.draining.some(isUsable);
   }
 
   /** Called after no tunnel could be selected: whether there are any, except `except`, that are only busy now. */

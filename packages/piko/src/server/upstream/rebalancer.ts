@@ -62,7 +62,8 @@ export class Rebalancer {
     const above = counts.length > 0 && own >= config.minConns && own > limit;
     this.#ticksAbove = above ? this.#ticksAbove + 1 : 0;
     this.#setShedding(this.#ticksAbove >= SETTLED_TICKS || (this.#shedding && above), own, mean);
-    if (this.#shedding) this.#shedSome(Math.min(Math.max(1, Math.floor(own * config.shedRate)), own - mean));
+    if (this.#shedding)
+      this.#shedTunnels(Math.min(Math.max(1, Math.floor(own * config.shedRate)), own - mean));
   }
 
   #setShedding(shedding: boolean, own: number, mean: number): void {
@@ -72,8 +73,8 @@ export class Rebalancer {
     this.#options.logger.info(message, { tunnels: own, mean: Math.round(mean * 10) / 10 });
   }
 
-  /** Sheds at most `most` tunnels; the caller keeps the node from getting below the mean. */
-  #shedSome(most: number): void {
+  /** Sheds at most `max` tunnels; the caller keeps the node from getting below the mean. */
+  #shedTunnels(max: number): void {
     const { clock, drains, upstreams } = this.#options;
     const now = clock.now();
     const movable: Tunnel[] = [];
@@ -83,7 +84,7 @@ export class Rebalancer {
       if (tunnel.state === "active" && quiet && now - tunnel.sinceMs >= MIN_AGE_MS) movable.push(tunnel);
     }
     const chosen: Tunnel[] = [];
-    while (chosen.length + 1 <= most && movable.length > 0) {
+    while (chosen.length + 1 <= max && movable.length > 0) {
       const at = Math.floor(this.#random() * movable.length);
       chosen.push(movable[at] as Tunnel);
       movable[at] = movable.at(-1) as Tunnel;

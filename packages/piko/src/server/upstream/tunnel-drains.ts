@@ -9,7 +9,7 @@ import type { Tunnel } from "./tunnel.js";
 const MAX_SPACING_MS = 250;
 const TICK_MS = 50;
 /** After this time, an agent that was asked to move but hasn't is cut off when idle: it may have found no better node. */
-const MOVE_PATIENCE_MS = 5_000;
+const MOVE_TIMEOUT_MS = 5_000;
 /**
  * An agent that can't be asked to move and is never idle gets no requests for a moment (a hold), so that those in progress can
  * end while new ones wait. If those take longer, the hold ends and the node tries again later. A hold is well below
@@ -103,7 +103,7 @@ export class TunnelDrains {
     } else if (tunnel.drainable) {
       // An agent that has moved closes its old tunnel by itself, when its requests have finished.
       if (optional && tunnel.instance !== "") return;
-      if (idle && tunnel.usable && now >= turnMs + MOVE_PATIENCE_MS) tunnel.evict();
+      if (idle && tunnel.usable && now >= turnMs + MOVE_TIMEOUT_MS) tunnel.evict();
     } else if (idle) {
       tunnel.evict();
     } else if (now >= departure.holdChangeMs) {

@@ -54,7 +54,11 @@ describe("when its token expires, a tunnel", () => {
       // Waits, since its agent would otherwise be considered silent.
       await eventually(() => stream?.unacknowledged === false);
       rig.clock.advance(LIFE_MS - 1);
-      expect([chosen(scene), rig.upstreams.listenerCounts(), rig.announced]).toEqual([tunnel, { e: 1 }, ["e 1"]]);
+      expect([chosen(scene), rig.upstreams.listenerCounts(), rig.announced]).toEqual([
+        tunnel,
+        { e: 1 },
+        ["e 1"],
+      ]);
       rig.clock.advance(1);
       expect([chosen(scene), rig.upstreams.listenerCounts(), rig.announced]).toEqual([
         undefined,

@@ -6,7 +6,7 @@ import type { Clock, Timer } from "@piko/tunnel";
 import type { Tunnel } from "./tunnel.js";
 
 /** Maximum interval of checks: the time of day may be changed, and a process may be suspended. */
-const LOOK_MS = 1_000;
+const CHECK_MS = 1_000;
 /** Interval of checks whether expired tunnels have no streams any more. */
 const TICK_MS = 50;
 
@@ -38,7 +38,7 @@ export class TunnelExpiries {
   watch(tunnel: Tunnel, untilMs: number): void {
     if (untilMs === Number.POSITIVE_INFINITY) return;
     this.#watched.set(tunnel, untilMs);
-    this.#arm(Math.min(LOOK_MS, untilMs - this.#options.wallNow()));
+    this.#arm(Math.min(CHECK_MS, untilMs - this.#options.wallNow()));
   }
 
   /** Whether the tunnel has expired and isn't gone yet. */
@@ -86,7 +86,7 @@ export class TunnelExpiries {
     this.#clear();
     const { clock, wallNow } = this.#options;
     const wallMs = wallNow();
-    let waitMs = LOOK_MS;
+    let waitMs = CHECK_MS;
     for (const [tunnel, untilMs] of this.#watched) {
       if (wallMs >= untilMs) this.expire(tunnel, "expired");
       else waitMs = Math.min(waitMs, untilMs - wallMs);

@@ -276,10 +276,10 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
     }
     // Before the new tunnel is added, so that the announced number of listeners doesn't change.
     if (earlier !== undefined) this.#port.onReplaced(earlier);
-    this.#becomeTunnel(head, listener, key, identity);
+    this.#openTunnel(head, listener, key, identity);
   }
 
-  #becomeTunnel(
+  #openTunnel(
     head: RequestHead,
     { endpointId, instance, tenantId }: { endpointId: string; instance: string; tenantId: string },
     key: string,
@@ -290,7 +290,7 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
     const extra =
       capabilities === ""
         ? ""
-        : `x-piko-node-id: ${port.nodeId}\r\nx-piko-capabilities: drain\r\n${port.publicAddress.fieldsFor(endpointId)}${othersField(port.otherAgents({ endpointId, instance, tenantId }))}`;
+        : `x-piko-node-id: ${port.nodeId}\r\nx-piko-capabilities: drain\r\n${port.publicAddress.fieldsFor(endpointId)}${otherAgentsField(port.otherAgents({ endpointId, instance, tenantId }))}`;
     this.#answered = true;
     port.sweep.remove(this);
     port.forget(this);
@@ -301,7 +301,7 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
       clientIp: this.clientIp,
       tenantId,
       instance,
-      userAgent: shownUserAgent(findNamedField(head, "user-agent")),
+      userAgent: printableUserAgent(findNamedField(head, "user-agent")),
       capabilities: new Set(capabilities.split(",").map((name) => name.trim().toLowerCase())),
       maxStreams: port.config.maxStreamsPerTunnel,
       identity,
@@ -363,11 +363,11 @@ function isRepeat(head: RequestHead): boolean {
   return findNamedField(head, "x-piko-instance-repeat")?.toLowerCase() === "true";
 }
 
-function othersField(count: number): string {
+function otherAgentsField(count: number): string {
   return count === 0 ? "" : `x-piko-other-agents: ${count}\r\n`;
 }
 
 /** The agent's name for its program if it is short visible ASCII, which fits into a table; otherwise empty. */
-function shownUserAgent(value = ""): string {
+function printableUserAgent(value = ""): string {
   return /^[\x21-\x7e]{1,64}$/.test(value) ? value : "";
 }

@@ -138,7 +138,8 @@ export class Upstreams {
   /** The number of listeners that accept requests, by endpoint. */
   listenerCounts(): Record<string, number> {
     const counts: [string, number][] = [];
-    for (const [endpointId, { announced }] of this.#endpoints) if (announced > 0) counts.push([endpointId, announced]);
+    for (const [endpointId, { announced }] of this.#endpoints)
+      if (announced > 0) counts.push([endpointId, announced]);
     // Not by assignment: an endpoint's id may be `__proto__`.
     return Object.fromEntries(counts);
   }

@@ -18,7 +18,7 @@ export function isForwarded(head: RequestHead): boolean {
  * Whether the sender of a request accepts it back if another node has better tunnels. Our nodes announce that and remove this
  * field from clients' requests. The caller must check that the sender is a node.
  */
-export function takesBack(head: RequestHead): boolean {
+export function mayReroute(head: RequestHead): boolean {
   return hasCapability(findField(head, FIELD_X_PIKO_HOP_CAPABILITIES), "reroute");
 }
 

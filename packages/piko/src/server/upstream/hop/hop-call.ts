@@ -14,7 +14,7 @@ import {
 } from "../../../http/h1/response-reader.js";
 import { writeBody, writeLastChunk } from "../../../http/h1/write-body.js";
 import { type MutableRewrite, PLAIN_REQUEST, type RequestRewrite } from "../../../http/request-rewrite.js";
-import { saysHalfClose } from "../../../http/half-close.js";
+import { announcesHalfClose } from "../../../http/half-close.js";
 import { type Rerouted, reroutedBy } from "./forwarded.js";
 import type { HopPool } from "./hop-pool.js";
 
@@ -33,7 +33,7 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
   readonly #reader: ResponseReader;
   readonly #rewrite: MutableRewrite;
   #pool: HopPool | undefined;
-  #takesBack: boolean;
+  #mayReroute: boolean;
   #socket: ByteSocket | undefined;
   #connected: boolean;
   /** Whether the connection carried other requests before. */
@@ -51,7 +51,7 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
   constructor(events: UpstreamEvents, limits: ResponseReaderLimits) {
     this.halfClose = false;
     this.rerouted = "no";
-    this.#takesBack = false;
+    this.#mayReroute = false;
     this.#closed = false;
     this.#events = events;
     this.#reader = new ResponseReader(this, limits);
@@ -66,10 +66,10 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
     this.#blocked = false;
   }
 
-  /** Prepares the next request, to the node of `pool`. `takesBack`: the node may send it back to be sent elsewhere. */
-  open(pool: HopPool, takesBack: boolean): void {
+  /** Prepares the next request, to the node of `pool`. `mayReroute`: the node may send it back to be sent elsewhere. */
+  open(pool: HopPool, mayReroute: boolean): void {
     this.#pool = pool;
-    this.#takesBack = takesBack;
+    this.#mayReroute = mayReroute;
     this.rerouted = "no";
   }
 
@@ -124,7 +124,7 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
     const own = this.#rewrite;
     Object.assign(own, rewrite);
     own.addForward = true;
-    own.addReroute = this.#takesBack;
+    own.addReroute = this.#mayReroute;
     own.hopSecret = pool.hopSecret;
     own.connectionClose = false;
     const { out } = socket;
@@ -199,7 +199,7 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
   onClose(error: Error | undefined): void {
     if (this.#socket === undefined) return;
     const before = this.#connected ? REASONS.reset : REASONS.node_unreachable;
-    this.#lose(this.#reader.awaitingHead ? before : REASONS.cut, isOwnLack(error));
+    this.#lose(this.#reader.awaitingHead ? before : REASONS.cut, isLocalShortage(error));
   }
 
   onInform(head: ResponseHead): void {
@@ -208,7 +208,7 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
   }
 
   onSwitch(head: ResponseHead): boolean {
-    this.halfClose = saysHalfClose(head);
+    this.halfClose = announcesHalfClose(head);
     return this.#events.onSwitch(head);
   }
 
@@ -242,13 +242,13 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
     if (this.#unconsumed > WINDOW_BYTES) this.#socket?.pause();
   }
 
-  /** `ownLack`: the other node isn't to blame. */
-  #lose(why: Reason, ownLack = false): void {
+  /** `localShortage`: the other node isn't to blame. */
+  #lose(why: Reason, localShortage = false): void {
     const pool = this.#pool;
     const { seen } = this;
     this.#detach()?.destroy();
     if (seen === "stale") pool?.onStale();
-    else if (seen !== "answered" && !ownLack) pool?.onFailure();
+    else if (seen !== "answered" && !localShortage) pool?.onFailure();
     this.#events.onLost(why, seen, why.message);
   }
 
@@ -264,7 +264,7 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
 }
 
 /** Whether this system has no file descriptor or port left for a connection. */
-function isOwnLack(error: Error | undefined): boolean {
+function isLocalShortage(error: Error | undefined): boolean {
   switch ((error as NodeJS.ErrnoException | undefined)?.code) {
     case "EMFILE":
     case "ENFILE":
