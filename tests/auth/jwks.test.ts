@@ -60,15 +60,15 @@ const WRONG: readonly (readonly [name: string, answer: RequestListener, error: s
     (_, response) => response.writeHead(302, { location: "/other" }).end(),
     "status 302 (redirects are not followed)",
   ],
-  ["says nothing", () => {}, "no answer within 500 ms"],
-  ["never ends", (_, response) => void response.write('{"keys":['), "no answer within 500 ms"],
-  ["fails", (_, response) => response.writeHead(500).end("{}"), "status 500"],
-  ["closes", (request) => void request.socket.destroy(), "socket hang up"],
-  ["has garbage", (_, response) => response.end("<html>no keys</html>"), "key set is not JSON"],
-  ["has no keys", (_, response) => response.end('{"keys":[]}'), "key set has no key that verifies"],
-  ["has 10 MB", (_, response) => response.end("x".repeat(10_000_000)), "larger than 1048576 bytes"],
+  ["doesn't answer", () => {}, "no answer within 500 ms"],
+  ["never ends its answer", (_, response) => void response.write('{"keys":['), "no answer within 500 ms"],
+  ["replies 500", (_, response) => response.writeHead(500).end("{}"), "status 500"],
+  ["closes the connection", (request) => void request.socket.destroy(), "socket hang up"],
+  ["sends garbage", (_, response) => response.end("<html>no keys</html>"), "key set is not JSON"],
+  ["sends no keys", (_, response) => response.end('{"keys":[]}'), "key set has no key that verifies"],
+  ["sends 10 MB", (_, response) => response.end("x".repeat(10_000_000)), "larger than 1048576 bytes"],
   [
-    "has 1,001 keys",
+    "sends 1,001 keys",
     (_, response) => response.end(JSON.stringify({ keys: Array.from({ length: 1_001 }, () => ({})) })),
     "too many keys: 1001",
   ],
@@ -136,7 +136,7 @@ async function said(server: RunningServer, message: string, error: string, from 
 }
 
 describe.concurrent("if a JWKS can't be fetched at the start, the server isn't ready and replies 503 to everyone until it can", () => {
-  it.for(THREES)("because it %s", async ([, ways], context) => {
+  it.for(THREES)("because its publisher %s", async ([, ways], context) => {
     const scene = ownStage(context);
     const publisher = await Publisher.start(scene);
     const pair = rsaPair();
@@ -162,7 +162,7 @@ describe.concurrent("if a JWKS can't be fetched at the start, the server isn't r
 });
 
 describe.concurrent("if a JWKS can't be fetched later, the last one is still used, and its age is shown", () => {
-  it.for(THREES)("because it %s", async ([, ways], context) => {
+  it.for(THREES)("because its publisher %s", async ([, ways], context) => {
     const scene = ownStage(context);
     const publisher = await Publisher.start(scene);
     const pair = rsaPair();

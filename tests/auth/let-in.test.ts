@@ -64,12 +64,12 @@ describe.each(nodes)("at %s", (_name, node) => {
     ["RS384", (): string => token("RS384", issuer.rsa.privateKey, issuer.claims())],
     ["RS512", (): string => token("RS512", issuer.rsa.privateKey, issuer.claims())],
     ["ES256", (): string => token("ES256", issuer.ec.privateKey, issuer.claims())],
-    ["a key id that means nothing here", (): string => issuer.hmac({}, { kid: "x" })],
+    ["an unknown key id", (): string => issuer.hmac({}, { kid: "x" })],
     ["several audiences", (): string => issuer.hmac({ aud: ["other", issuer.audience] })],
     ["no expiry", (): string => issuer.hmac({ exp: undefined })],
     ["all endpoints", (): string => issuer.hmac({ piko: { endpoints: [] } })],
     ["all endpoints, as a Go program writes it", (): string => issuer.hmac({ piko: { endpoints: null } })],
-    ["endpoints by a pattern", (): string => issuer.hmac({ piko: { endpoints: ["x", "w*b"] } })],
+    ["endpoints as a pattern", (): string => issuer.hmac({ piko: { endpoints: ["x", "w*b"] } })],
     ["8 KiB", (): string => padded(8_192)],
   ])("a request with a token is accepted: %s", async (_case, make) => {
     expect(await credentials(node(), [`Authorization: Bearer ${make()}`])).toEqual([]);

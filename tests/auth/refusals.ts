@@ -56,7 +56,7 @@ export function refusals(issuer: Issuer, revoked: { id: string; subject: string 
   const good = issuer.hmac();
 
   // The credential.
-  add("missing authorization", "none", []);
+  add("missing authorization", "no field", []);
   add("missing authorization", "an empty field", ["Authorization:"]);
   add("invalid authorization", "no space", [`Authorization: ${good}`]);
   add("invalid authorization", "a scheme alone", ["Authorization: Bearer "]);
@@ -64,7 +64,7 @@ export function refusals(issuer: Issuer, revoked: { id: string; subject: string 
   add("unsupported auth type", "the scheme in lower case", [`Authorization: bearer ${good}`]);
   add("unsupported auth type", "the scheme in upper case", [`Authorization: BEARER ${good}`]);
   invalid("two spaces", ` ${good}`);
-  invalid("something behind the token", `${good} x`);
+  invalid("something after the token", `${good} x`);
   add("invalid token", "the first of two is bad", [...bearer("bad"), ...bearer(good)]);
   add("invalid token", "x-piko-authorization before Authorization", [
     "x-piko-authorization: Bearer bad",
@@ -88,7 +88,7 @@ export function refusals(issuer: Issuer, revoked: { id: string; subject: string 
     `x${good}`,
     "é.é.é",
   ]) {
-    invalid(`no token: ${text.slice(0, 12)}...${text.slice(-4)} (${text.length})`, text);
+    invalid(`not a token: ${text.slice(0, 12)}...${text.slice(-4)} (${text.length})`, text);
   }
   const [header = "", payload = "", signed = ""] = good.split(".");
   invalid("no signature", `${header}.${payload}.`);
@@ -96,7 +96,7 @@ export function refusals(issuer: Issuer, revoked: { id: string; subject: string 
   invalid("another payload", `${header}.${base64url(issuer.claims({ sub: "root" }))}.${signed}`);
   invalid("another header", `${base64url({ alg: "HS256" })}.${payload}.${signed}`);
   invalid(
-    "a header that is no object",
+    "a header that isn't an object",
     token("HS256", issuer.secret, issuer.claims()).replace(/^[^.]+/, base64url("[1]")),
   );
   invalid("longer than 8 KiB", issuer.hmac({ padding: "x".repeat(8_192) }));
@@ -163,7 +163,7 @@ export function refusals(issuer: Issuer, revoked: { id: string; subject: string 
     ["x5c", { x5c: [stranger.publicKey.export({ format: "der", type: "spki" }).toString("base64")] }],
   ] as const) {
     invalid(
-      `a key that the token brings along in ${name}`,
+      `a key that the token supplies in ${name}`,
       token("RS256", stranger.privateKey, issuer.claims(), brought),
     );
   }
@@ -236,18 +236,18 @@ export function refusalsByKeyId(
     ["an empty name", of("RS256", rsa, { kid: "" })],
     ["a name that is a number", of("ES256", more[0] ?? ec, { kid: 0 })],
     ["a name that is null", of("RS256", rsa, { kid: null })],
-    ["a name like a member of all objects", of("RS256", rsa, { kid: "__proto__" })],
+    ["the name of a property that every object has", of("RS256", rsa, { kid: "__proto__" })],
     ["a name of 4,000 characters", of("RS256", rsa, { kid: "x".repeat(4_000) })],
     ["the name of another key of its kind", of("ES256", ec, { kid: "3" })],
     ["the name of a key of another kind", of("RS256", rsa, { kid: "ec" })],
     ["a stranger's key under a known name", of("RS256", stranger, { kid: "rsa" })],
     ["a stranger's key without a name", of("RS256", stranger, {})],
-    ["more keys than are tried, without a name", of("ES256", ec, {})],
-    ["a key that is for encryption", of("RS256", rsa, { kid: "encrypts" })],
+    ["no name, and more keys than are tried", of("ES256", ec, {})],
+    ["a key for encryption", of("RS256", rsa, { kid: "encrypts" })],
     ["a key of another algorithm", of("RS256", rsa, { kid: "pss" })],
-    ["that algorithm", of("PS256", rsa, { kid: "pss" })],
+    ["an unsupported algorithm, with the key for it", of("PS256", rsa, { kid: "pss" })],
     ["the public key as a secret", bearer(token("HS256", rsa.pem, claims, { kid: "rsa" }))],
-    ["a key that it brings along", of("RS256", stranger, { kid: "rsa", jwk: jwkOf(stranger) })],
+    ["a key that the token supplies", of("RS256", stranger, { kid: "rsa", jwk: jwkOf(stranger) })],
     ["no signature", bearer(unsigned({ alg: "none", kid: "rsa" }, claims))],
   ];
   return all.map(([name, fields]) => ({ name, fields, error: "invalid token" }));

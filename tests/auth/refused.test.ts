@@ -94,20 +94,20 @@ describe("a tunnel on a server with tenants", () => {
   });
 
   it.each<Refused>([
-    { name: "none", fields: [`Authorization: Bearer ${made("a")}`], error: "unknown tenant" },
-    { name: "an empty name", fields: as("", "a"), error: "unknown tenant" },
-    { name: "one that isn't known", fields: as("c", "a"), error: "unknown tenant" },
-    { name: "one in another case", fields: as("A", "a"), error: "unknown tenant" },
-    { name: "one like a member of all objects", fields: as("__proto__", "a"), error: "unknown tenant" },
-    { name: "a key of another one", fields: as("a", "b", { aud: "agents" }), error: "invalid token" },
+    { name: "no tenant", fields: [`Authorization: Bearer ${made("a")}`], error: "unknown tenant" },
+    { name: "an empty tenant", fields: as("", "a"), error: "unknown tenant" },
+    { name: "an unknown tenant", fields: as("c", "a"), error: "unknown tenant" },
+    { name: "a tenant in another case", fields: as("A", "a"), error: "unknown tenant" },
+    { name: "a tenant with the name of a property that every object has", fields: as("__proto__", "a"), error: "unknown tenant" },
+    { name: "another tenant's key", fields: as("a", "b", { aud: "agents" }), error: "invalid token" },
     { name: "another audience", fields: as("a", "a", { aud: "clients" }), error: "invalid token" },
     {
-      name: "an old token",
+      name: "an expired token",
       fields: as("a", "a", { aud: "agents", exp: inSeconds(-5) }),
       error: "expired token",
     },
     {
-      name: "another one's endpoint",
+      name: "another tenant's endpoint",
       fields: as("b", "b", { aud: "agents" }),
       error: "endpoint not permitted",
     },
@@ -117,11 +117,11 @@ describe("a tunnel on a server with tenants", () => {
       error: "endpoint not permitted",
     },
     {
-      name: "the first of two that counts",
+      name: "two tenants, of which the first counts",
       fields: ["x-piko-tenant-id: b", ...as("a", "a", { aud: "agents" })],
       error: "invalid token",
     },
-  ])("$name", async (each) => {
+  ])("is refused with $name", async (each) => {
     const [, head] = scene.way("a tunnel");
     const { body, status } = await scene.ask(server.upstream, head, each.fields);
     expect([status, body.toString()]).toEqual([401, JSON.stringify({ error: each.error })]);
@@ -135,7 +135,7 @@ describe("a token is checked before anything else in a request", () => {
   it.each([
     ["without an endpoint", () => scene.guarded.proxy, "GET / HTTP/1.1\r\nHost: x\r\n", 400],
     [
-      "for an endpoint that can't be",
+      "for an invalid endpoint id",
       () => scene.guarded.proxy,
       `GET / HTTP/1.1\r\nHost: x\r\nx-piko-endpoint: ${"x".repeat(300)}\r\n`,
       400,
@@ -147,7 +147,7 @@ describe("a token is checked before anything else in a request", () => {
       "POST /_piko/v1/tcp/web HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n",
       405,
     ],
-    ["for an upgrade without one", () => scene.guarded.proxy, TCP, 426],
+    ["on the TCP path, without an upgrade", () => scene.guarded.proxy, TCP, 426],
     [
       "of the upstream port, for a path that doesn't exist",
       () => scene.guarded.upstream,
@@ -184,10 +184,10 @@ describe("a token is checked before anything else in a request", () => {
   });
 
   it.each([
-    ["no request", "GET / HTTP/1.1\r\nHost : x\r\n", 400],
+    ["a malformed request", "GET / HTTP/1.1\r\nHost : x\r\n", 400],
     ["an unknown transfer coding", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n", 501],
     ["another version", "GET / HTTP/2.0\r\nHost: x\r\n", 505],
-    ["a question about the server itself", "OPTIONS * HTTP/1.1\r\nHost: x\r\n", 200],
+    ["a request about the server itself", "OPTIONS * HTTP/1.1\r\nHost: x\r\n", 200],
   ])("but not for %s", async (_name, head, status) => {
     expect((await scene.ask(scene.guarded.proxy, head, [])).status).toBe(status);
   });

@@ -19,12 +19,12 @@ const available = haveTools("curl", "python3") && (await haveNetworkLab());
 const MAX_CONNECTIONS = 20;
 const SAID = ["X-Forwarded-Proto: https", "X-Forwarded-Host: shop.example", "X-Forwarded-For: 198.51.100.7"];
 
-/** Two nodes on hosts of their own. Clients are on the first node's host, and behind that host's address. */
+/** Two nodes on hosts of their own. Clients are on the first node's host, and behind that host's NAT. */
 interface Scene {
   readonly here: RunningServer;
   /** The node with the agent. */
   readonly there: RunningServer;
-  readonly clients: Readonly<Record<"on its host" | "behind its address", LabHost>>;
+  readonly clients: Readonly<Record<"on its host" | "behind its NAT", LabHost>>;
 }
 
 async function start(flags: Readonly<Record<string, string>>): Promise<Scene> {
@@ -43,7 +43,7 @@ async function start(flags: Readonly<Record<string, string>>): Promise<Scene> {
   const service = await Service.start(stage);
   await startAgent(stage, there.upstream, "web", service.addr);
   await untilEndpoints(here, "there", 1);
-  return { here, there, clients: { "on its host": near, "behind its address": inside } };
+  return { here, there, clients: { "on its host": near, "behind its NAT": inside } };
 }
 
 interface Answer {
@@ -68,19 +68,19 @@ async function ask(from: LabHost, to: RunningServer, fields: readonly string[]):
 const random = (): string => randomBytes(16).toString("base64url");
 const FORWARD = "x-piko-forward: true";
 
-/** Fields that a client tries, by what they imitate. */
+/** Fields that a client tries. */
 const TRIED: Readonly<Record<string, readonly string[]>> = {
-  "nothing but what it says of its client": [],
-  "a hop as without keys": [FORWARD],
-  "a hop with an empty secret": [FORWARD, "x-piko-hop:"],
-  "a hop with a word": [FORWARD, "x-piko-hop: true"],
-  "a hop with a secret of its own making": [FORWARD, `x-piko-hop: ${random()}`],
-  "a hop with a longer one": [FORWARD, `x-piko-hop: ${random()}${random()}`],
-  "a hop with what status pages show": [FORWARD, "x-piko-hop: [redacted]"],
-  "a hop with two secrets": [FORWARD, `x-piko-hop: ${random()}`, `x-piko-hop: ${random()}`],
-  "a secret and no hop": [`x-piko-hop: ${random()}`],
-  "a hop in another case": ["X-PIKO-FORWARD: true", `X-Piko-Hop: ${random()}`],
-  "a hop that may be sent back": [FORWARD, `x-piko-hop: ${random()}`, "x-piko-hop-capabilities: reroute"],
+  "X-Forwarded fields alone": [],
+  "a hop field without a secret": [FORWARD],
+  "an empty secret": [FORWARD, "x-piko-hop:"],
+  "a word as the secret": [FORWARD, "x-piko-hop: true"],
+  "a made-up secret": [FORWARD, `x-piko-hop: ${random()}`],
+  "a longer made-up secret": [FORWARD, `x-piko-hop: ${random()}${random()}`],
+  "the secret as status pages show it": [FORWARD, "x-piko-hop: [redacted]"],
+  "two secrets": [FORWARD, `x-piko-hop: ${random()}`, `x-piko-hop: ${random()}`],
+  "a secret without a hop field": [`x-piko-hop: ${random()}`],
+  "fields in another case": ["X-PIKO-FORWARD: true", `X-Piko-Hop: ${random()}`],
+  "a hop that may be rerouted": [FORWARD, `x-piko-hop: ${random()}`, "x-piko-hop-capabilities: reroute"],
   "a hop with a tenant and a credential": [FORWARD, "x-piko-tenant-id: a", "x-piko-authorization: Bearer x"],
 };
 
@@ -94,8 +94,8 @@ describe.skipIf(!available)("a client at a node's address", { timeout: 120_000 }
       });
     }, 120_000);
 
-    describe.each(["on its host", "behind its address"] as const)("%s", (place) => {
-      it.each(Object.entries(TRIED))("has none of a node's rights by %s", async (_what, fields) => {
+    describe.each(["on its host", "behind its NAT"] as const)("%s", (place) => {
+      it.each(Object.entries(TRIED))("has none of a node's rights with %s", async (_what, fields) => {
         const { clients, here, there } = scene;
         const { head, seen, status } = await ask(clients[place], there, [...fields, ...SAID]);
         expect(status).toBe(200);
@@ -123,12 +123,12 @@ import socket, sys, time
 kept = [socket.create_connection((${JSON.stringify(host)}, ${port})) for _ in range(${2 * MAX_CONNECTIONS})]
 print('{"msg": "open"}', flush=True)
 time.sleep(600)`;
-      const inside = clients["behind its address"];
+      const inside = clients["behind its NAT"];
       const program = startProgram(stage, "client", ...inside.command("python3", ["-c", script]));
       await program.waitFor("open");
       const busiest = "piko_proxy_busiest_client_connections";
       await eventually(async () => (await metric(there.admin, busiest)) === MAX_CONNECTIONS, busiest);
-      for (const place of ["on its host", "behind its address"] as const)
+      for (const place of ["on its host", "behind its NAT"] as const)
         expect((await ask(clients[place], there, [])).status).toBe(429);
       // The node has the same address, and is accepted nevertheless.
       for (let n = 0; n < 5; n++) {
@@ -147,7 +147,7 @@ time.sleep(600)`;
     });
   });
 
-  it.each(["on its host", "behind its address"] as const)(
+  it.each(["on its host", "behind its NAT"] as const)(
     "%s is treated as the node if gossip isn't encrypted",
     async (place) => {
       const { clients, there } = await start({});

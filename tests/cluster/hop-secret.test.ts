@@ -69,7 +69,7 @@ describe("a client at a node's address", () => {
     "x-piko-forward: true\r\nx-piko-hop: true",
     `x-piko-forward: true\r\nx-piko-hop: ${randomBytes(16).toString("base64url")}`,
     `x-piko-hop: ${randomBytes(16).toString("base64url")}`,
-  ])("has none of a node's rights by %j", async (fields) => {
+  ])("has none of a node's rights with %j", async (fields) => {
     const { seen, status } = await ask(there, `${fields}\r\n${SAID}`);
     expect(status).toBe(200);
     expect(seen["x-forwarded-proto"]).toBe("http");

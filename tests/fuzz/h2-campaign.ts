@@ -61,7 +61,7 @@ class Clients {
     socket.send(all, cut);
     for (const stream of tunnel.streams) {
       const text = Buffer.from(stream.written, "latin1");
-      check(parseRequestHead(this.#head, text, 0, text.length) === HEAD_COMPLETE, "a request that is none");
+      check(parseRequestHead(this.#head, text, 0, text.length) === HEAD_COMPLETE, "a malformed request");
       if (random.int(0, 1) === 1 && stream.calls.length === 0) stream.bring(RESPONSE);
     }
     summary.frames += frames.length;

@@ -35,11 +35,11 @@ it.each<[string, () => string]>([
   ["a token", () => token("HS256", "some key", { exp: inSeconds(60) })],
   ["a token's signature", () => token("RS256", rsaPair().privateKey, {}).split(".")[2] ?? ""],
   [
-    "a token of a program's making",
+    "a token that a program made",
     () => unsigned({ alg: "HS256" }, { sub: "x" }, base64url("x".repeat(32))),
   ],
   ["a private key", () => privatePem(ecPair())],
-  ["the private key's number", () => ecPair().privateKey.export({ format: "jwk" }).d ?? ""],
+  ["a private key's d, in a JWK", () => ecPair().privateKey.export({ format: "jwk" }).d ?? ""],
   ["a hop's secret", () => `x-piko-hop: ${randomBytes(16).toString("base64url")}`],
 ])("fails the test: %s", async (_what, make) => {
   await expect(played([`<${make()}>`])).rejects.toThrow("talker has printed the secret");

@@ -45,16 +45,16 @@ describe("a request head that is malformed", () => {
     ["a bare line feed", `GET / HTTP/1.1\n${host}\r\n`, 400],
     ["no version", `GET /\r\n${host}\r\n`, 400],
     ["a broken version", `GET / HTTX/1.1\r\n${host}\r\n`, 400],
-    ["two blanks", `GET  / HTTP/1.1\r\n${host}\r\n`, 400],
-    ["a blank in the target", `GET /a b HTTP/1.1\r\n${host}\r\n`, 400],
-    ["a method that is none", `G(T / HTTP/1.1\r\n${host}\r\n`, 400],
+    ["two spaces", `GET  / HTTP/1.1\r\n${host}\r\n`, 400],
+    ["a space in the target", `GET /a b HTTP/1.1\r\n${host}\r\n`, 400],
+    ["an invalid method", `G(T / HTTP/1.1\r\n${host}\r\n`, 400],
     ["a relative target", `GET foo HTTP/1.1\r\n${host}\r\n`, 400],
-    ["version 2", `GET / HTTP/2.0\r\n${host}\r\n`, 505],
+    ["version 2.0", `GET / HTTP/2.0\r\n${host}\r\n`, 505],
     ["no Host", "GET / HTTP/1.1\r\n\r\n", 400],
     ["two Hosts", `GET / HTTP/1.1\r\n${host}${host}\r\n`, 400],
     ["a Host with a path", "GET / HTTP/1.1\r\nHost: web.test/x\r\n\r\n", 400],
-    ["a blank before the colon", `GET / HTTP/1.1\r\n${host}X : y\r\n\r\n`, 400],
-    ["a blank before a name", `GET / HTTP/1.1\r\n${host} X: y\r\n\r\n`, 400],
+    ["a space before the colon", `GET / HTTP/1.1\r\n${host}X : y\r\n\r\n`, 400],
+    ["a space before a name", `GET / HTTP/1.1\r\n${host} X: y\r\n\r\n`, 400],
     ["a folded line", `GET / HTTP/1.1\r\n${host}X: a\r\n b\r\n\r\n`, 400],
     ["a line without a colon", `GET / HTTP/1.1\r\n${host}nonsense\r\n\r\n`, 400],
     ["an empty name", `GET / HTTP/1.1\r\n${host}: y\r\n\r\n`, 400],
@@ -70,12 +70,12 @@ describe("a request head that is malformed", () => {
     ["a signed length", `POST / HTTP/1.1\r\n${host}Content-Length: +3\r\n\r\nabc`, 400],
     ["a negative length", `POST / HTTP/1.1\r\n${host}Content-Length: -1\r\n\r\n`, 400],
     [
-      "a length of too many digits",
+      "a length with too many digits",
       `POST / HTTP/1.1\r\n${host}Content-Length: 99999999999999999999\r\n\r\n`,
       400,
     ],
     [
-      "an encoding that is unknown",
+      "an unknown encoding",
       `POST / HTTP/1.1\r\n${host}Transfer-Encoding: gzip, chunked\r\n\r\n`,
       501,
     ],
@@ -113,10 +113,10 @@ describe("a request head that is malformed", () => {
 
 describe("a chunked body that is malformed", () => {
   it.each([
-    ["a size that is no number", "xyz\r\nabc\r\n0\r\n\r\n", 400],
+    ["a size that isn't a number", "xyz\r\nabc\r\n0\r\n\r\n", 400],
     ["a size with a sign", "-1\r\nabc\r\n0\r\n\r\n", 400],
-    ["a size too large", "fffffffffffffffff\r\nabc", 400],
-    ["no line end after a chunk", "3\r\nabcd\r\n0\r\n\r\n", 400],
+    ["too large a size", "fffffffffffffffff\r\nabc", 400],
+    ["no line break after a chunk", "3\r\nabcd\r\n0\r\n\r\n", 400],
     ["a bare line feed", "3\nabc\n0\n\n", 400],
     ["an endless extension", `3;${"x".repeat(100_000)}`, 400],
     ["endless trailers", `0\r\n${"X: y\r\n".repeat(50_000)}\r\n`, 431],
@@ -156,8 +156,8 @@ describe("routing", () => {
       { error: "no available upstreams", endpoint: "nobody", reason: "no_upstream" },
     ],
     ["no endpoint", "GET / HTTP/1.1\r\nHost: localhost:8000\r\n\r\n", 400, NO_ENDPOINT],
-    ["an address for a host", "GET / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n", 400, NO_ENDPOINT],
-    ["an IPv6 address for a host", "GET / HTTP/1.1\r\nHost: [::1]:8000\r\n\r\n", 400, NO_ENDPOINT],
+    ["an IPv4 address as the host", "GET / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n", 400, NO_ENDPOINT],
+    ["an IPv6 address as the host", "GET / HTTP/1.1\r\nHost: [::1]:8000\r\n\r\n", 400, NO_ENDPOINT],
   ])("to %s is refused", async (_what, request, status, body) => {
     expect(await answer(request)).toEqual([status, body]);
   });
@@ -216,7 +216,7 @@ describe("an upgrade request on the upstream port", () => {
     ["a short key", upgrade("Sec-WebSocket-Key: abc\r\n"), 400],
     ["another version", upgrade(key, "/piko/v1/upstream/bad", 8), 400],
     ["no upgrade", "GET /piko/v1/upstream/bad HTTP/1.1\r\nHost: x\r\n\r\n", 400],
-    ["a foreign origin", upgrade(`${key}Origin: http://elsewhere\r\n`), 403],
+    ["another origin", upgrade(`${key}Origin: http://elsewhere\r\n`), 403],
     ["another path", upgrade(key, "/nothing"), 404],
     ["no endpoint", upgrade(key, "/piko/v1/upstream/"), 404],
     ["a slash in the endpoint", upgrade(key, "/piko/v1/upstream/a%2Fb"), 400],
@@ -237,7 +237,7 @@ describe("a tunnel", () => {
     ["a text message", clientFrame(Buffer.from("hello"), 0x81)],
     ["reserved bits", clientFrame(ping, 0xc2)],
     ["an unknown opcode", clientFrame(ping, 0x83)],
-    ["a continuation of nothing", clientFrame(ping, 0x80)],
+    ["a continuation without a start", clientFrame(ping, 0x80)],
     ["a message within a message", Buffer.concat([clientFrame(ping, 0x02), clientFrame(ping, 0x82)])],
     ["a fragmented ping", clientFrame(Buffer.from("x"), 0x09)],
     ["a long ping", clientFrame(Buffer.alloc(126), 0x89)],
@@ -255,10 +255,10 @@ describe("a tunnel", () => {
 
   it.each([
     ["data for a stream that isn't there", Buffer.concat([yamuxFrame(0, 0, 998, 5), Buffer.from("hello")])],
-    ["an update for a stream that isn't there", yamuxFrame(1, 0, 998, 100)],
-    ["an end of a stream that isn't there", yamuxFrame(1, 4, 998, 0)],
-    ["a reset of a stream that isn't there", yamuxFrame(1, 8, 998, 0)],
-    ["an answer to no ping", yamuxFrame(2, 2, 0, 99)],
+    ["a window update for a stream that isn't there", yamuxFrame(1, 0, 998, 100)],
+    ["a FIN for a stream that isn't there", yamuxFrame(1, 4, 998, 0)],
+    ["a reset for a stream that isn't there", yamuxFrame(1, 8, 998, 0)],
+    ["an answer to a ping that wasn't sent", yamuxFrame(2, 2, 0, 99)],
     ["an empty message", Buffer.alloc(0)],
   ])("that sends %s stays open", async (_what, bytes) => {
     const client = await openTunnel(scene, tunnel.server.upstream, "odd");

@@ -33,7 +33,7 @@ async function startHasty(answer: string): Promise<string> {
 }
 
 describe("an answer before the end of its request", () => {
-  it.each(["here", "over a hop"])("arrives: 413, %s", async (where) => {
+  it.each(["here", "over a hop"])("with status 413 arrives: %s", async (where) => {
     const answer = "HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\nConnection: close\r\n\r\nlarge";
     await startAgent(scene, near.upstream, "hasty", await startHasty(answer));
     await untilEndpoints(far, "a", 1);
@@ -55,7 +55,7 @@ describe("an answer before the end of its request", () => {
     ["here", "an agent"],
     ["over a hop", "an agent"],
     ["here", "the SDK"],
-  ])("arrives: that of an SMTP server, %s, behind %s", async (where, by) => {
+  ])("from an SMTP server arrives: %s, through %s", async (where, by) => {
     const service = await startHasty("554 no\r\n");
     if (by === "the SDK") await listenBySdk(scene, near.upstream, "smtp", service);
     else await startAgent(scene, near.upstream, "smtp", service, { mode: "tcp" });

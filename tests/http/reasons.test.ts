@@ -232,7 +232,7 @@ describe("a service that", () => {
   it.each<[string, ReasonCode, string]>([
     ["closes without an answer", "lost", ""],
     ["answers nonsense", "bad_response", "this is not HTTP\r\n\r\n"],
-    ["has too much to say", "head_too_large", `HTTP/1.1 200 OK\r\nX: ${"x".repeat(2_000_000)}\r\n\r\n`],
+    ["sends too large a head", "head_too_large", `HTTP/1.1 200 OK\r\nX: ${"x".repeat(2_000_000)}\r\n\r\n`],
     [
       "switches without being asked",
       "bad_switch",

@@ -204,9 +204,9 @@ describe("a PROXY protocol header", () => {
   it.each([
     ["of version 1", V1, "192.0.2.7"],
     ["of version 1 with IPv6", V1_IPV6, "2001:db8::7"],
-    ["of version 1 that knows nothing", "PROXY UNKNOWN\r\n", "127.0.0.1"],
+    ["of version 1 with UNKNOWN", "PROXY UNKNOWN\r\n", "127.0.0.1"],
     ["of version 2", V2, "192.0.2.7"],
-    ["of version 2 that the sender sends for itself", V2_LOCAL, "127.0.0.1"],
+    ["of version 2 with the command LOCAL", V2_LOCAL, "127.0.0.1"],
   ])("%s reports the client's address", async (_, header, address) => {
     const whole = Buffer.concat([Buffer.from(header as string, "latin1"), Buffer.from(request())]);
     for (const to of [demanding, tolerant]) {
@@ -242,10 +242,10 @@ describe("a PROXY protocol header", () => {
   });
 
   it.each([
-    ["that is none", request()],
-    ["that is wrong", "PROXY TCP4 192.0.2.7 nowhere 1 2\r\n"],
+    ["that is missing", request()],
+    ["that is malformed", "PROXY TCP4 192.0.2.7 nowhere 1 2\r\n"],
     ["that never ends", `PROXY ${"x".repeat(200)}`],
-    ["of another version", "\r\n\r\n\0\r\nQUIT\n\x31"],
+    ["of an unknown version", "\r\n\r\n\0\r\nQUIT\n\x31"],
   ])("%s ends a connection that requires one, without an answer", async (_, bytes) => {
     const before = (await metric(demanding.admin, 'piko_proxy_limited_total{limit="proxy_protocol"}')) ?? 0;
     const client = await RawClient.connect(scene, demanding.proxy);

@@ -211,13 +211,13 @@ describe("a WebSocket", () => {
   });
 });
 
-describe("an agent that switches protocols without a request", () => {
+describe("an agent that wrongly switches protocols", () => {
   it.each([
-    ["to nothing", "", ""],
-    ["to a protocol, for a plain request", "Connection: Upgrade\r\nUpgrade: test\r\n", ""],
-    ["to nothing, for an upgrade", "", "Connection: Upgrade\r\nUpgrade: test\r\n"],
+    ["without naming a protocol", "", ""],
+    ["for a plain request", "Connection: Upgrade\r\nUpgrade: test\r\n", ""],
+    ["for an upgrade, without naming a protocol", "", "Connection: Upgrade\r\nUpgrade: test\r\n"],
     [
-      "to another protocol",
+      "for an upgrade, to another protocol",
       "Connection: Upgrade\r\nUpgrade: evil\r\n",
       "Connection: Upgrade\r\nUpgrade: test\r\n",
     ],

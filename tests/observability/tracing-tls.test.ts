@@ -49,9 +49,9 @@ describe("a collector with a certificate from a private authority", () => {
   });
 
   it.each([
-    ["another authority is given", () => ({ "tracing.tls.root-cas": tls.workshop.authority("other").cert })],
-    ["none is given", () => ({})],
-  ])("gets none if %s: the log has the reason, and requests continue", async (_what, flags) => {
+    ["a program trusts another authority", () => ({ "tracing.tls.root-cas": tls.workshop.authority("other").cert })],
+    ["a program trusts no private authority", () => ({})],
+  ])("gets no spans if %s: the log has the reason, and requests continue", async (_what, flags) => {
     const collector = await startCollector(scene, { tls: collectorTls(tls.server) });
     const server = await start(collector, flags());
     expect(await ask(server)).toBe(502);
@@ -62,7 +62,7 @@ describe("a collector with a certificate from a private authority", () => {
     expect(collector.spans).toEqual([]);
   });
 
-  it("gets none if its certificate is for another host", async () => {
+  it("gets no spans if its certificate is for another host", async () => {
     const other = tls.workshop.sign(tls.ca, "other-host", { names: "DNS:otlp.example.com" });
     const collector = await startCollector(scene, { tls: collectorTls(other) });
     const server = await start(collector, { "tracing.tls.root-cas": tls.ca.cert });

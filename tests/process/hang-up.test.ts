@@ -38,9 +38,9 @@ it("SIGHUP doesn't stop a server, agent or forwarder without a terminal", async 
 // Without job control, a shell redirects the stdin of a background program from the terminal (dash does so even with an
 // explicit `<&0`), so the terminal is kept open as descriptor 3.
 it.runIf(haveTools("script")).each([
-  ["its input", "<&3 2>log"],
-  ["its errors", "</dev/null"],
-])("stops a server cleanly when its terminal, at %s, is closed", async (_, redirection) => {
+  ["standard input", "<&3 2>log"],
+  ["standard error", "</dev/null"],
+])("stops a server cleanly when the terminal that is its %s is closed", async (_, redirection) => {
   const folder = mkdtempSync(join(tmpdir(), "piko-hang-up-"));
   scene.defer(() => rmSync(folder, { recursive: true, force: true }));
   const read = (name: string): string => {

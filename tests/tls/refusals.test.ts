@@ -21,18 +21,18 @@ const theirs = workshop.authority("theirs");
 const forServer = workshop.sign(ours, "server");
 const clients = {
   "one of ours": workshop.sign(ours, "good", { usage: "clientAuth" }),
-  "another authority's": workshop.sign(theirs, "foreign", { usage: "clientAuth" }),
+  "another authority's certificate": workshop.sign(theirs, "foreign", { usage: "clientAuth" }),
   "one that has expired": workshop.sign(ours, "expired", {
     usage: "clientAuth",
     from: "20200101000000Z",
     until: "20200201000000Z",
   }),
-  "one that doesn't count yet": workshop.sign(ours, "early", {
+  "one that isn't valid yet": workshop.sign(ours, "early", {
     usage: "clientAuth",
     from: "20700101000000Z",
     until: "20700201000000Z",
   }),
-  "a server's": forServer,
+  "a server's certificate": forServer,
 } as const;
 
 const PORTS = ["proxy", "upstream", "admin"] as const;
@@ -201,10 +201,10 @@ describe.each(PORTS)("the %s port", (port) => {
   );
 
   it.each([
-    "another authority's",
+    "another authority's certificate",
     "one that has expired",
-    "one that doesn't count yet",
-    "a server's",
+    "one that isn't valid yet",
+    "a server's certificate",
   ] as const)("refuses a client with %s", async (kind) => {
     for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
       expect(await ask(server, port, { ...pairOf(clients[kind]), maxVersion })).toMatch(CUT);
@@ -308,7 +308,7 @@ describe.each(PORTS)("an authority that is removed from the %s port", (port) => 
       for (const pair of [good, {}])
         expect(await ask(server, port, { ...pair, session })).toMatch(/^(closed|error)/);
     }
-    expect(await ask(server, port, pairOf(clients["another authority's"]))).toBe(LET_IN[port]);
+    expect(await ask(server, port, pairOf(clients["another authority's certificate"]))).toBe(LET_IN[port]);
   });
 });
 

@@ -31,7 +31,7 @@ const STRANGERS: Readonly<Record<string, TlsSide>> = {
   "no certificate": { cert: "", key: "", cas: tls.ca.cert },
   "another authority's certificate": client(theirs, "foreign"),
   "one that has expired": client(tls.ca, "expired", PAST),
-  "one that doesn't count yet": client(tls.ca, "early", FUTURE),
+  "one that isn't valid yet": client(tls.ca, "early", FUTURE),
 };
 
 function server(name: string, authority: KeyPair, options = {}): TlsSide {

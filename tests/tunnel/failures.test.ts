@@ -109,7 +109,7 @@ describe("a service that answers with", () => {
       "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     ],
     ["a field with a bare line feed", "HTTP/1.1 200 OK\r\nX: a\nSet-Cookie: b\r\nContent-Length: 0\r\n\r\n"],
-    ["an interim response and an end", "HTTP/1.1 103 Early Hints\r\n\r\n"],
+    ["an interim response only", "HTTP/1.1 103 Early Hints\r\n\r\n"],
     ["nothing", ""],
   ])("%s gives its client a 502", async (_what, text) => {
     answer = text;
