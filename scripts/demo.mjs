@@ -47,10 +47,10 @@ function watchAgent(program) {
     tunnels.changed.clear();
     if (msg === "disconnected from server") {
       lost = true;
-      if (supervisor.talks) note("the agent has lost a node, and looks for another one.");
+      if (supervisor.verbose) note("the agent has lost a node, and looks for another one.");
       return;
     }
-    if (lost && supervisor.talks) note(`the agent is connected to ${cluster.nameOf(nodeId)}.`);
+    if (lost && supervisor.verbose) note(`the agent is connected to ${cluster.nameOf(nodeId)}.`);
     lost = false;
   });
 }
@@ -252,11 +252,11 @@ process.stdout.on("error", () => void end());
 try {
   await start();
   await prove();
-  supervisor.talks = false;
+  supervisor.verbose = false;
   console.log(`${bold("Nodes go, requests go on")} ${dim(`(four clients ask for /hello all the time)`)}`);
   await loseNode("SIGTERM", 0);
   await loseNode("SIGKILL", "SIGKILL");
-  supervisor.talks = true;
+  supervisor.verbose = true;
   if (once) {
     console.log(`\n${green("✓")} everything works`);
     await end();

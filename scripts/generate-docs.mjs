@@ -109,8 +109,8 @@ function cliPage() {
     if (flags.length > 0) lines.push("| Flag | |", "|---|---|");
     lines.push(...flags.map((option) => `| ${code(option.flags)} | ${cell(option.description)} |`));
     if (flags.length > 0) lines.push("");
-    const around = flagsAround(command, path);
-    if (around !== undefined) lines.push(`And all flags of \`${around}\`.`, "");
+    const flagsParent = findFlagsParent(command, path);
+    if (flagsParent !== undefined) lines.push(`And all flags of \`${flagsParent}\`.`, "");
     const examples = examplesOf(command);
     if (examples !== "") lines.push("```", examples, "```", "");
   }
@@ -225,11 +225,11 @@ async function metricsPage() {
 }
 
 /** The nearest parent command whose flags this one accepts too. `piko server` keeps its flags to itself. */
-function flagsAround(command, path) {
+function findFlagsParent(command, path) {
   const parent = command.parent;
   const parentPath = path.slice(0, path.lastIndexOf(" "));
   if (parent === null || parent.parent === null || parentPath === "piko server") return undefined;
-  return parent.options.length > 0 ? parentPath : flagsAround(parent, parentPath);
+  return parent.options.length > 0 ? parentPath : findFlagsParent(parent, parentPath);
 }
 
 function listCommands(command, parent) {

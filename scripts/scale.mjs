@@ -6,7 +6,7 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { describeComplaints, explain, findBehind } from "./scale/report.mjs";
+import { describeComplaints, explain, findStale } from "./scale/report.mjs";
 import { startPiko } from "./soak/programs.mjs";
 
 const HELP = `usage: npm run scale -- [options]
@@ -48,7 +48,7 @@ const encryption = values.keys
     ]
   : [];
 /** Every table must be correct this long after the last change. */
-const RIGHT_MS = 2_000;
+const MAX_CONVERGENCE_MS = 2_000;
 const GIVE_UP_MS = 60_000;
 const TICKS_PER_SECOND = 100;
 
@@ -143,7 +143,7 @@ async function differences(/** @type {Map<string, readonly string[]>} */ truth) 
 }
 
 /** @returns {Promise<any>} */
-async function tell(
+async function request(
   /** @type {import("node:child_process").ChildProcess} */ child,
   /** @type {object} */ message,
 ) {
@@ -166,46 +166,46 @@ const children = Array.from({ length: processes }, () =>
   fork(new URL("scale/listeners.mjs", import.meta.url), { stdio: ["ignore", "inherit", "inherit", "ipc"] }),
 );
 const urls = nodes.map(({ url }) => url);
-const tellAll = (/** @type {string} */ what, /** @type {number} */ total) =>
+const requestAll = (/** @type {string} */ what, /** @type {number} */ total) =>
   Promise.all(
     children.map((child, i) =>
-      tell(child, { what, prefix: `endpoint-${i}`, urls, tunnels, count: Math.round(total / processes) }),
+      request(child, { what, prefix: `endpoint-${i}`, urls, tunnels, count: Math.round(total / processes) }),
     ),
   );
 
 let failed = false;
 try {
-  while ((await findBehind(nodes)).length > 0) await pause(100);
+  while ((await findStale(nodes)).length > 0) await pause(100);
   console.log(
     `${nodeCount} nodes, ${endpoints} endpoints with ${tunnels} tunnel${tunnels === 1 ? "" : "s"} each, ${churn} listeners replaced per second for ${seconds} s${values.keys ? ", encrypted" : ""}`,
   );
   console.log(`${"per node".padEnd(34)}    CPU %      max   RSS MB      max   kB/s`);
   await costs("idle, without endpoints", () => pause(5_000));
   const startMs = performance.now();
-  await costs("opening them", () => tellAll("open", endpoints));
+  await costs("opening them", () => requestAll("open", endpoints));
   console.log(`  opened in ${((performance.now() - startMs) / 1_000).toFixed(1)} s`);
   await costs("idle, with them", () => pause(10_000));
   /** @type {any[]} */
   let stopped = [];
   await costs("replacing", async () => {
-    await tellAll("churn", churn);
+    await requestAll("churn", churn);
     await pause(seconds * 1_000);
-    stopped = await tellAll("stop", 0);
+    stopped = await requestAll("stop", 0);
   });
   const lastMs = Math.max(...stopped.map(({ lastChangeMs }) => lastChangeMs));
   const changes = stopped.reduce((sum, each) => sum + each.changes, 0);
-  let rightMs = 0;
+  let convergedMs = 0;
   do {
     const askedMs = Date.now();
-    if ((await findBehind(nodes)).length === 0) rightMs = Math.max(1, askedMs - lastMs);
-  } while (rightMs === 0 && Date.now() - lastMs < GIVE_UP_MS);
+    if ((await findStale(nodes)).length === 0) convergedMs = Math.max(1, askedMs - lastMs);
+  } while (convergedMs === 0 && Date.now() - lastMs < GIVE_UP_MS);
   const truth = new Map(stopped.flatMap((each) => each.endpoints));
   const wrong = await differences(truth);
   console.log(`${changes} listeners replaced, ${(changes / seconds).toFixed(0)} per second`);
   console.log(
-    `${truth.size} endpoints; tables right ${rightMs} ms after the last change, ${wrong} of ${nodeCount ** 2} wrong`,
+    `${truth.size} endpoints; tables right ${convergedMs} ms after the last change, ${wrong} of ${nodeCount ** 2} wrong`,
   );
-  failed = wrong > 0 || rightMs === 0 || rightMs > RIGHT_MS;
+  failed = wrong > 0 || convergedMs === 0 || convergedMs > MAX_CONVERGENCE_MS;
   if (failed) await explain(nodes);
   await costs("idle, afterwards", () => pause(5_000));
   console.log(`warnings and errors of the nodes: ${describeComplaints(nodes)}`);

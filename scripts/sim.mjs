@@ -58,8 +58,8 @@ function measure({ nodes, loss, delay, keys, seed, count }) {
   let dead;
   let falseDeaths = 0;
   const onTold = (observer, what, id, _key, value) => {
-    if (what === "upsert" && awaited?.id === id && awaited.value === value) awaited.told += 1;
-    if (what === "unreachable" && dead?.id === id) dead.told += 1;
+    if (what === "upsert" && awaited?.id === id && awaited.value === value) awaited.learned += 1;
+    if (what === "unreachable" && dead?.id === id) dead.learned += 1;
     else if (what === "unreachable") falseDeaths += 1;
   };
   const conditions = { loss, delayMs: [Math.min(0.2, delay), delay] };
@@ -83,19 +83,19 @@ function measure({ nodes, loss, delay, keys, seed, count }) {
   for (let i = 0; i < count; i++) {
     cluster.run(random.int(1, 150));
     const life = random.pick([...cluster.alive.values()]);
-    awaited = { id: life.id, value: `${seed}-${i}`, told: 0 };
+    awaited = { id: life.id, value: `${seed}-${i}`, learned: 0 };
     const start = clock.now();
     cluster.set(life, "endpoint:measured", awaited.value);
-    if (!cluster.run(60_000, () => awaited.told === nodes - 1)) {
+    if (!cluster.run(60_000, () => awaited.learned === nodes - 1)) {
       throw new Error(`${nodes} nodes, seed ${seed}: a change has not reached all within a minute`);
     }
     spread.push(clock.now() - start);
   }
   const victim = random.pick([...cluster.alive.values()]);
-  dead = { id: victim.id, told: 0 };
+  dead = { id: victim.id, learned: 0 };
   const start = clock.now();
   cluster.crash(victim, "host");
-  cluster.run(10_000, () => dead.told === nodes - 1);
+  cluster.run(10_000, () => dead.learned === nodes - 1);
   const detection = clock.now() - start;
   cluster.close();
   return { spread, detection, falseDeaths, bytes, packets, cpuMs };

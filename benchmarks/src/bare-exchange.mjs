@@ -13,7 +13,7 @@ import { connect, createServer } from "node:net";
 import { connect as connectTls, createServer as createTlsServer } from "node:tls";
 
 /** Maximum bytes in one write of a tunnel. */
-const MOST_WRITTEN = 256 * 1024;
+const MAX_WRITE_BYTES = 256 * 1024;
 
 const [role, requestText, responseText, number, ...files] = process.argv.slice(2);
 const [requestBytes, responseBytes] = [Number(requestText), Number(responseText)];
@@ -24,14 +24,14 @@ const [first, second] = files.map((file) => readFileSync(file));
  * @param {import("node:net").Socket} socket
  */
 function writer(socket) {
-  const bytes = Buffer.alloc(MOST_WRITTEN, "x");
+  const bytes = Buffer.alloc(MAX_WRITE_BYTES, "x");
   let due = 0;
   let scheduled = false;
   let held = false;
   const write = () => {
     scheduled = false;
     while (due > 0 && !held) {
-      const count = Math.min(due, MOST_WRITTEN);
+      const count = Math.min(due, MAX_WRITE_BYTES);
       due -= count;
       held = !socket.write(bytes.subarray(0, count));
     }
@@ -83,7 +83,7 @@ function answer() {
     host: "127.0.0.1",
     port: Number(number),
     onread: {
-      buffer: Buffer.alloc(MOST_WRITTEN),
+      buffer: Buffer.alloc(MAX_WRITE_BYTES),
       callback: (/** @type {number} */ length) => {
         received += length;
         const count = Math.floor(received / requestBytes);

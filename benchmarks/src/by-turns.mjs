@@ -20,8 +20,8 @@ const T_95 = 2.145;
  * @param {(round: number, first: number, second: number) => void} onRound
  * @returns {Promise<Comparison>}
  */
-export async function compareByTurns(rounds, first, second, onRound) {
-  const [one, other] = await takeTurns(rounds, first, second, onRound);
+export async function compareAlternating(rounds, first, second, onRound) {
+  const [one, other] = await alternate(rounds, first, second, onRound);
   return compare(one, other);
 }
 
@@ -34,7 +34,7 @@ export async function compareByTurns(rounds, first, second, onRound) {
  * @param {(round: number, first: T, second: T) => void} onRound
  * @returns {Promise<[T[], T[]]>}
  */
-export async function takeTurns(rounds, first, second, onRound) {
+export async function alternate(rounds, first, second, onRound) {
   /** @type {[T[], T[]]} */
   const samples = [[], []];
   for (let round = 0; round < rounds; round++) {

@@ -16,9 +16,9 @@ import { LOAD_CORE } from "./workbench.mjs";
 const SERVICE = fileURLToPath(new URL("./fairness-service.mjs", import.meta.url));
 const PROBER = fileURLToPath(new URL("./fairness-prober.mjs", import.meta.url));
 /** Maximum latency of a request during a bulk stream, as a multiple of its latency without one. */
-const MOST = 5;
+const MAX_RATIO = 5;
 /** Time for the bulk stream to fill all buffers. */
-const RUN_UP_MS = 500;
+const WARMUP_MS = 500;
 const PATIENCE_MS = 20_000;
 
 /**
@@ -76,10 +76,10 @@ export async function measureFairness({ bench, options }, say) {
         `| ${subject.name} | ${name} | ${milliseconds(idle)} | ${cell("download")} | ${cell("upload")} | ${bulk} |`,
       );
       const worst = Math.max(of("download", key), of("upload", key));
-      if (subject === piko && key === "p99Us") met = worst <= MOST * idle;
+      if (subject === piko && key === "p99Us") met = worst <= MAX_RATIO * idle;
     }
   }
-  lines.push("", `p99 beside one bulk stream at most ${MOST}x that of idle: ${met ? "met" : "MISSED"}`);
+  lines.push("", `p99 beside one bulk stream at most ${MAX_RATIO}x that of idle: ${met ? "met" : "MISSED"}`);
   return { report: `${lines.join("\n")}\n`, met };
 }
 
@@ -97,7 +97,7 @@ function milliseconds(us) {
  */
 async function measureWindow(bench, options, origin, condition) {
   if (condition === "idle") return await probe(bench, options, origin, options.seconds);
-  const seconds = options.seconds + RUN_UP_MS / 1000 + 1;
+  const seconds = options.seconds + WARMUP_MS / 1000 + 1;
   const upload = condition === "upload";
   const bulk = bench.start({
     name: "curl",
@@ -121,7 +121,7 @@ async function measureWindow(bench, options, origin, condition) {
     ],
     core: LOAD_CORE,
   });
-  await delay(RUN_UP_MS);
+  await delay(WARMUP_MS);
   const window = await probe(bench, options, origin, options.seconds);
   const written = await bench.waitFor(
     "end of the bulk stream",

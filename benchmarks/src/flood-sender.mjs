@@ -26,7 +26,7 @@ let receivedBytes = 0;
 let connections = 0;
 let failures = 0;
 /** The last response before the connection ended, for the report. */
-let lastWords = "";
+let lastBytes = "";
 const endAt = performance.now() + Number(seconds) * 1000;
 
 /** Opens a client of the flooded endpoint, whose upload fills the stream's window. */
@@ -62,7 +62,7 @@ while (performance.now() < endAt) {
   }
   socket.on("data", (/** @type {Buffer} */ chunk) => {
     receivedBytes += chunk.length;
-    lastWords = chunk.subarray(-200).toString("latin1");
+    lastBytes = chunk.subarray(-200).toString("latin1");
   });
   const state = { ended: false };
   void gone.then(() => (state.ended = true));
@@ -81,5 +81,5 @@ while (performance.now() < endAt) {
   client?.destroy();
   await gone;
 }
-process.stdout.write(JSON.stringify({ sentBytes, receivedBytes, connections, failures, lastWords }));
+process.stdout.write(JSON.stringify({ sentBytes, receivedBytes, connections, failures, lastBytes }));
 process.exit();

@@ -19,15 +19,15 @@ const SENDER = fileURLToPath(new URL("./flood-sender.mjs", import.meta.url));
 const TURN_PROBE = new URL("./turn-probe.mjs", import.meta.url).href;
 const ENDPOINT = HOST.split(".")[0];
 /** Maximum latency (p99) of other requests during a flood. */
-const MOST_MS = 100;
+const MAX_P99_MS = 100;
 /** Time for the flood to fill all buffers. */
-const RUN_UP_MS = 300;
+const WARMUP_MS = 300;
 const PATIENCE_MS = 60_000;
 
 /**
  * @typedef {{ cpuUs: number, turns: number }} Turns
  * @typedef {{ count: number, p50Us: number, p99Us: number }} Window
- * @typedef {{ sentBytes: number, receivedBytes: number, connections: number, failures: number, lastWords: string }} Sent
+ * @typedef {{ sentBytes: number, receivedBytes: number, connections: number, failures: number, lastBytes: string }} Sent
  */
 
 /**
@@ -93,7 +93,7 @@ export async function measureFloods({ bench, options }, say) {
     const sent = [];
     /** @type {number[]} */
     const turnUs = [];
-    const seconds = options.seconds + RUN_UP_MS / 1000;
+    const seconds = options.seconds + WARMUP_MS / 1000;
     for (let round = 1; round <= options.rounds; round += 1) {
       say(`floods: ${name}: round ${round}/${options.rounds}`);
       const flood = bench.run({
@@ -103,7 +103,7 @@ export async function measureFloods({ bench, options }, say) {
         core: LOAD_CORE,
         timeoutMs: seconds * 1000 + PATIENCE_MS,
       });
-      await delay(RUN_UP_MS);
+      await delay(WARMUP_MS);
       const before = await readTurns(bench, server.program, turnFile);
       const window = await probe(options.seconds);
       const after = await readTurns(bench, server.program, turnFile);
@@ -113,7 +113,7 @@ export async function measureFloods({ bench, options }, say) {
       sent.push(JSON.parse(output));
     }
     const p99Us = median(windows.map((window) => window.p99Us));
-    if (p99Us > MOST_MS * 1000) met = false;
+    if (p99Us > MAX_P99_MS * 1000) met = false;
     const rate = (/** @type {"sentBytes" | "receivedBytes"} */ key) =>
       (median(sent.map((each) => each[key])) / seconds / 1e6).toFixed(1);
     const ended = median(sent.map((each) => each.failures));
@@ -123,10 +123,10 @@ export async function measureFloods({ bench, options }, say) {
         `${rate("sentBytes")} | ${rate("receivedBytes")} | ${ended} |`,
     );
     // The readable part: HTTP/2 gives the reason in the last frame.
-    const lastWords = (sent[0]?.lastWords ?? "").split(/[^ -~\r\n]/).at(-1) ?? "";
-    if (ended > 0) say(`${name}: ended by the server: ${JSON.stringify(lastWords)}`);
+    const lastBytes = (sent[0]?.lastBytes ?? "").split(/[^ -~\r\n]/).at(-1) ?? "";
+    if (ended > 0) say(`${name}: ended by the server: ${JSON.stringify(lastBytes)}`);
   }
-  lines.push("", `p99 of others beside each flood at most ${MOST_MS} ms: ${met ? "met" : "MISSED"}`);
+  lines.push("", `p99 of others beside each flood at most ${MAX_P99_MS} ms: ${met ? "met" : "MISSED"}`);
   return { report: `${lines.join("\n")}\n`, met };
 }
 

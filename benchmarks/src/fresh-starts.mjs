@@ -2,7 +2,7 @@
 // for it: two starts of the same program can differ by 6 %, and windows of one pair would all share that difference.
 // @ts-check
 
-import { compareByTurns } from "./by-turns.mjs";
+import { compareAlternating } from "./by-turns.mjs";
 import { CASES } from "./cases.mjs";
 import { runWrk } from "./load.mjs";
 
@@ -18,7 +18,7 @@ import { runWrk } from "./load.mjs";
  * @typedef {object} Cost
  * @property {string} name
  * @property {() => Promise<Started>} without starts the programs without the feature
- * @property {() => Promise<Started>} withIt
+ * @property {() => Promise<Started>} withFeature
  * @property {number} [max] maximum ratio of the costs; none if left out
  * @property {string} [warmupTraceParent] `traceparent` of the requests of a first warm-up
  */
@@ -52,7 +52,7 @@ export async function measureCosts(context, costs, say) {
  * @returns {Promise<{ line: string, met: boolean }>}
  */
 async function measureCost({ bench, options }, cost, say) {
-  const { max = Number.POSITIVE_INFINITY, name, warmupTraceParent, without, withIt } = cost;
+  const { max = Number.POSITIVE_INFINITY, name, warmupTraceParent, without, withFeature } = cost;
   const small = smallRequests();
 
   /** @param {() => Promise<Started>} start */
@@ -71,10 +71,10 @@ async function measureCost({ bench, options }, cost, say) {
     return us;
   }
 
-  const { first, half, ratio, second } = await compareByTurns(
+  const { first, half, ratio, second } = await compareAlternating(
     options.rounds,
     () => usPerRequest(without),
-    () => usPerRequest(withIt),
+    () => usPerRequest(withFeature),
     (round, a, b) => say(`${name}, round ${round}: ${a.toFixed(1)} us, ${b.toFixed(1)} us`),
   );
   const met = ratio - half <= max;

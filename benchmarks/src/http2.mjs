@@ -13,7 +13,7 @@ import { HTTP2_SUBJECTS } from "./subjects/http2.mjs";
 import { median } from "./summary.mjs";
 
 /** Maximum cost of a request at 10 streams in the server, as a multiple of one over HTTP/1.1. */
-const MOST = 2;
+const MAX_RATIO = 2;
 const PAGE = new URL("../../docs/benchmarks.md", import.meta.url);
 /** The section of the page with the figures; programs that write the rest of the page keep it. */
 export const SECTION = /<!-- http2:start -->[^]*<!-- http2:end -->/;
@@ -40,7 +40,7 @@ export async function measureHttp2({ bench, options }, say) {
   });
   const samples = await runRounds(context, plan, say);
   const ratios = ratiosOf(samples, "h2-10", "h1-10");
-  const met = median(ratios) <= MOST;
+  const met = median(ratios) <= MAX_RATIO;
   const report = format({ machine, plan, samples, ratios, met });
   if (options.docs) {
     const page = readFileSync(PAGE, "utf8");
@@ -82,7 +82,7 @@ function format({ machine, met, plan, ratios, samples }) {
     table("requests", ["requests", "load"]),
     table("messages", ["calls"]),
     `A request at 10 streams costs the server ${median(ratios).toFixed(2)} times as much as one over HTTP/1.1 ` +
-      `(${range(ratios, 2)} in the rounds): ${met ? "within" : "**above**"} the limit of ${MOST}.`,
+      `(${range(ratios, 2)} in the rounds): ${met ? "within" : "**above**"} the limit of ${MAX_RATIO}.`,
   ];
   return `${sections.filter((section) => section !== "").join("\n\n")}\n`;
 }
@@ -99,7 +99,7 @@ function figures(rows, all, caseName) {
     const values = rows.map((sample) => (sample.cpuUs[role] ?? 0) / sample.requests);
     return `${roles.length > 1 ? `${role} ` : ""}${median(values).toFixed(1)} (${range(values, 1)})`;
   });
-  const ofNginx = rows.flatMap((sample) => {
+  const toNginx = rows.flatMap((sample) => {
     const nginx = all.find(
       ({ case: name, round, subject }) => subject === "nginx" && name === caseName && round === sample.round,
     );
@@ -109,7 +109,7 @@ function figures(rows, all, caseName) {
     of((sample) => (sample.requests / sample.durationUs) * 1e6).toFixed(0),
     `${formatMs(of((sample) => sample.p50Us ?? 0))} / ${formatMs(of((sample) => sample.p99Us ?? 0))}`,
     cpu.join(" + "),
-    ofNginx.length === 0 ? "" : `${median(ofNginx).toFixed(2)}x`,
+    toNginx.length === 0 ? "" : `${median(toNginx).toFixed(2)}x`,
   ];
 }
 

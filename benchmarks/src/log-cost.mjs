@@ -54,19 +54,19 @@ export async function measureLogCost({ bench, options }, say) {
     {
       name: "CPU time of the server with its access log",
       without: starter({ counts: "server", read: readProcessCpuUs }),
-      withIt: starter({ server: on, counts: "server", read: readProcessCpuUs }),
+      withFeature: starter({ server: on, counts: "server", read: readProcessCpuUs }),
       max: MAX_LOG,
     },
     {
       name: "CPU time of the agent with its access log",
       without: starter({ counts: "agent", read: readProcessCpuUs }),
-      withIt: starter({ agent: on, counts: "agent", read: readProcessCpuUs }),
+      withFeature: starter({ agent: on, counts: "agent", read: readProcessCpuUs }),
       max: MAX_LOG,
     },
     {
       name: "user time of the agent with its status",
       without: starter({ counts: "agent", read: readProcessUserUs }),
-      withIt: starter({ agent: "screen", counts: "agent", read: readProcessUserUs }),
+      withFeature: starter({ agent: "screen", counts: "agent", read: readProcessUserUs }),
       max: MAX_SCREEN,
     },
   ];

@@ -10,7 +10,7 @@ import { LOAD_CORE, SUBJECT_CORE } from "./workbench.mjs";
 const READY_TIMEOUT_MS = 10_000;
 
 /** With less, wrk might be told to stop before it can handle that. */
-const LEAST_WARMUP_SECONDS = 0.3;
+const MIN_WARMUP_SECONDS = 0.3;
 
 const SETTLE_SECONDS = 0.5;
 
@@ -74,7 +74,7 @@ export async function checkSubject(bench, running, cases) {
 export async function warmUp(bench, running, cases, seconds) {
   let share = 1;
   for (const each of cases) {
-    const forSeconds = Math.max(LEAST_WARMUP_SECONDS, seconds * share);
+    const forSeconds = Math.max(MIN_WARMUP_SECONDS, seconds * share);
     if (each.kind === "requests" || each.kind === "calls") await run(bench, running.origin, each, forSeconds);
     else if (each.kind !== "load" || each.connections === 1 || each.pauseMs !== undefined) continue;
     else await runWrk(bench, running.origin, each, forSeconds, false);
@@ -141,7 +141,7 @@ export async function measure(bench, running, each, seconds) {
 async function run(bench, origin, each, seconds) {
   switch (each.kind) {
     case "load":
-      return runWrk(bench, origin, each, Math.max(seconds, each.leastSeconds ?? 0));
+      return runWrk(bench, origin, each, Math.max(seconds, each.minSeconds ?? 0));
     case "requests":
       return runH2load(bench, origin, each, seconds);
     case "websocket":

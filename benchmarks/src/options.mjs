@@ -140,14 +140,14 @@ export function parseOptions(args) {
  * @param {string} name
  * @param {string | undefined} text
  * @param {number} fallback
- * @param {number} least
- * @param {number} most
+ * @param {number} min
+ * @param {number} max
  */
-function parseNumber(name, text, fallback, least, most) {
+function parseNumber(name, text, fallback, min, max) {
   if (text === undefined) return fallback;
   const value = Number(text);
-  if (text.trim() === "" || !(value >= least && value <= most)) {
-    throw new Error(`--${name}: ${text}: want a number from ${least} to ${most}`);
+  if (text.trim() === "" || !(value >= min && value <= max)) {
+    throw new Error(`--${name}: ${text}: want a number from ${min} to ${max}`);
   }
   return value;
 }

@@ -152,12 +152,12 @@ export function formatVerdicts(verdicts) {
 
 /** @param {Pick<Results, "samples">} results */
 export function formatWarnings({ samples }) {
-  const spoilt = samples.filter((sample) => sample.foreignShare > FOREIGN_LIMIT);
-  if (spoilt.length === 0) return "";
-  const most = Math.max(...spoilt.map((sample) => sample.foreignShare));
+  const disturbed = samples.filter((sample) => sample.foreignShare > FOREIGN_LIMIT);
+  if (disturbed.length === 0) return "";
+  const max = Math.max(...disturbed.map((sample) => sample.foreignShare));
   return (
-    `Warning: in ${spoilt.length} of ${samples.length} samples other programs took up to ` +
-    `${(most * 100).toFixed(0)} % of a core. This affects all figures; run again on a quiet machine.`
+    `Warning: in ${disturbed.length} of ${samples.length} samples other programs took up to ` +
+    `${(max * 100).toFixed(0)} % of a core. This affects all figures; run again on a quiet machine.`
   );
 }
 

@@ -5,7 +5,7 @@
 
 import { CertificateWorkshop } from "@piko/testkit";
 import { startBackend } from "./backend.mjs";
-import { compare, takeTurns } from "./by-turns.mjs";
+import { compare, alternate } from "./by-turns.mjs";
 import { selectCases } from "./cases.mjs";
 import { readProcessCpuUs, readProcessUserUs } from "./cpu.mjs";
 import { runCurl, runWrk } from "./load.mjs";
@@ -15,7 +15,7 @@ import { startBareExchange } from "./tls-floor.mjs";
 
 const MIB = 1024 * 1024;
 /** Maximum CPU time of a small request over TLS, as a multiple of a plain one. */
-const MOST = 1.3;
+const MAX_RATIO = 1.3;
 
 /**
  * The cost of a window of load, per request.
@@ -56,13 +56,13 @@ export async function measureTls({ bench, options }, say) {
         run: async (/** @type {number} */ seconds) =>
           (await runWrk(bench, `http://${proxy}`, each, seconds)).requests,
       });
-      const tunnel = await byTurns(`${each.title}, tunnel`, through(plain), through(secure));
-      if (each.name === "small") met = tunnel.cpu.ratio - tunnel.cpu.half <= MOST;
-      const judged = each.name === "small" ? `, ${met ? "within" : "above"} ${MOST}` : "";
-      lines.push(`- ${each.title}: ${tell(tunnel)}${judged}`);
+      const tunnel = await compareCosts(`${each.title}, tunnel`, through(plain), through(secure));
+      if (each.name === "small") met = tunnel.cpu.ratio - tunnel.cpu.half <= MAX_RATIO;
+      const judged = each.name === "small" ? `, ${met ? "within" : "above"} ${MAX_RATIO}` : "";
+      lines.push(`- ${each.title}: ${describe(tunnel)}${judged}`);
       const bare = await startBareExchange(bench, each);
       const bareSecure = await startBareExchange(bench, each, { cert, key, ca: ca.cert });
-      lines.push(`  - bare: ${tell(await byTurns(`${each.title}, bare`, bare, bareSecure))}`);
+      lines.push(`  - bare: ${describe(await compareCosts(`${each.title}, bare`, bare, bareSecure))}`);
       await bare.stop();
       await bareSecure.stop();
     }
@@ -100,7 +100,7 @@ export async function measureTls({ bench, options }, say) {
       return { cpuUs, speed: bulk.bodyBytes / downloadUs };
     };
     for (const each of [ours, go]) await speed(load(each));
-    const [first, second] = await takeTurns(
+    const [first, second] = await alternate(
       options.rounds,
       () => speed(load(go)),
       () => speed(load(ours)),
@@ -138,9 +138,9 @@ export async function measureTls({ bench, options }, say) {
    * @param {Loaded} one
    * @param {Loaded} other
    */
-  async function byTurns(title, one, other) {
+  async function compareCosts(title, one, other) {
     for (const each of [one, other]) await cost(each, Math.ceil(options.warmupSeconds));
-    const [first, second] = await takeTurns(
+    const [first, second] = await alternate(
       options.rounds,
       () => cost(one, options.seconds),
       () => cost(other, options.seconds),
@@ -174,7 +174,7 @@ async function cost({ pids, run }, seconds) {
 }
 
 /** @param {Record<"cpu" | "user", import("./by-turns.mjs").Comparison>} comparison */
-function tell({ cpu, user }) {
+function describe({ cpu, user }) {
   const us = (/** @type {"first" | "second"} */ which) =>
     `${cpu[which].toFixed(1)} us (${user[which].toFixed(1)})`;
   return `${us("first")}, over TLS ${us("second")}, ratio ${cpu.ratio.toFixed(2)} ± ${cpu.half.toFixed(2)} (95 %)`;

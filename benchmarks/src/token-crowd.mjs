@@ -87,12 +87,12 @@ function get(proxy, path, token, agent) {
   const [host, port] = proxy.split(":");
   return new Promise((resolve, reject) => {
     const headers = { host: HOST, authorization: `Bearer ${token}` };
-    const asked = request({ host, port, path, headers, agent }, (response) => {
+    const outgoing = request({ host, port, path, headers, agent }, (response) => {
       response.resume();
       response.on("end", () => resolve(response.statusCode ?? 0));
     });
-    asked.on("error", reject);
-    asked.end();
+    outgoing.on("error", reject);
+    outgoing.end();
   });
 }
 

@@ -6,7 +6,7 @@
 import { generateKeyPairSync, sign } from "node:crypto";
 import { join } from "node:path";
 import { startBackend } from "./backend.mjs";
-import { compareByTurns } from "./by-turns.mjs";
+import { compareAlternating } from "./by-turns.mjs";
 import { CASES } from "./cases.mjs";
 import { readProcessUserUs } from "./cpu.mjs";
 import { runWrk } from "./load.mjs";
@@ -14,7 +14,7 @@ import { startAgent, startServer } from "./subjects/piko.mjs";
 import { measureCrowd, PAUSE_PROBE } from "./token-crowd.mjs";
 
 /** Maximum user time of a request with a token, as a multiple of one without. */
-const MOST = 1.15;
+const MAX_RATIO = 1.15;
 
 /**
  * @param {Omit<import("./subjects/subject.mjs").SubjectContext, "backendPort">} context
@@ -58,19 +58,19 @@ export async function measureTokens({ bench, options }, say) {
   const [plain, known] = subjects;
   if (plain === undefined || known === undefined) throw new Error("two subjects");
   for (const subject of subjects) await userUs(subject, Math.ceil(options.warmupSeconds));
-  const { first, half, ratio, second } = await compareByTurns(
+  const { first, half, ratio, second } = await compareAlternating(
     options.rounds,
     () => userUs(plain, options.seconds),
     () => userUs(known, options.seconds),
     (round, one, other) => say(`round ${round}: ${one.toFixed(1)} us, with a token ${other.toFixed(1)} us`),
   );
-  const met = ratio - half <= MOST;
+  const met = ratio - half <= MAX_RATIO;
   const report = [
     `A token of ${token.length} bytes, ${options.rounds} rounds of ${options.seconds} s by turns, the server's user time per request:`,
     "",
     `- nobody is asked: ${first.toFixed(1)} us`,
     `- a known token: ${second.toFixed(1)} us`,
-    `- ratio: ${ratio.toFixed(3)} ± ${half.toFixed(3)} (95 %), ${met ? "within" : "above"} ${MOST}`,
+    `- ratio: ${ratio.toFixed(3)} ± ${half.toFixed(3)} (95 %), ${met ? "within" : "above"} ${MAX_RATIO}`,
     "",
   ].join("\n");
   const file = join(bench.directory, "pauses.jsonl");

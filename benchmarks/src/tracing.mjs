@@ -54,14 +54,14 @@ export async function measureTracing({ bench, options }, say) {
     {
       name: "user time with 1 % sampled",
       without: off,
-      withIt: starter(["--tracing.url", url, "--tracing.sample", "0.01"]),
+      withFeature: starter(["--tracing.url", url, "--tracing.sample", "0.01"]),
       max: MAX_SAMPLED,
       warmupTraceParent: RECORDED,
     },
     {
       name: "user time with all sampled",
       without: off,
-      withIt: starter(["--tracing.url", url]),
+      withFeature: starter(["--tracing.url", url]),
       warmupTraceParent: RECORDED,
     },
   ];
@@ -70,7 +70,7 @@ export async function measureTracing({ bench, options }, say) {
     costs.unshift({
       name: "user time with traces off, against the other build",
       without: starter([], againstFile),
-      withIt: off,
+      withFeature: off,
       max: MAX_OFF,
     });
   }

@@ -35,10 +35,10 @@ export const terminationGracePeriodSeconds = {
   minimum: 1,
 };
 
-export const serviceAccount = (whoNeverAsks) =>
+export const serviceAccount = (program) =>
   group({
     create: flag(
-      `Creates a service account for the pods. They never get a token: ${whoNeverAsks} doesn't use the Kubernetes API.`,
+      `Creates a service account for the pods. They never get a token: ${program} doesn't use the Kubernetes API.`,
     ),
     name: text("Name of the account. Empty: the release's."),
     annotations: map("Annotations of the account."),

@@ -8,7 +8,7 @@ const STABLE_MS = 2_000;
 
 export class Supervisor {
   /** Whether ends and restarts are reported; false while the demo itself causes them. */
-  talks = true;
+  verbose = true;
   #programs = new Map();
   #verbose;
   #onFailure;
@@ -69,11 +69,11 @@ export class Supervisor {
       this.#onFailure(program.failure(`ended: ${describeEnd(how)}`));
       return;
     }
-    const talks = this.talks;
-    if (talks) note(`${name} (pid ${program.pid}) is gone: ${describeEnd(how)}. It is started again.`);
+    const verbose = this.verbose;
+    if (verbose) note(`${name} (pid ${program.pid}) is gone: ${describeEnd(how)}. It is started again.`);
     try {
       const next = await this.run(name, options);
-      if (talks) note(`${name} is back after ${Date.now() - goneMs} ms, as pid ${next.pid}.`);
+      if (verbose) note(`${name} is back after ${Date.now() - goneMs} ms, as pid ${next.pid}.`);
     } catch (error) {
       // If the program has ended again before it was ready, it is restarted as well.
       if (!this.#ending && !this.#programs.get(name).hasEnded) this.#onFailure(error);

@@ -42,7 +42,7 @@ export class DemoTokens {
 export async function refusal(args) {
   const program = new Program("refused agent", args, { onLine: () => {}, onEnd: () => {} });
   const how = await program.ended;
-  const said = program.lines.map((line) => /\b(401: [^"]+)/.exec(line)?.[1]).find(Boolean);
-  if (how !== 1 || said === undefined) throw program.failure("was not refused");
-  return said;
+  const reason = program.lines.map((line) => /\b(401: [^"]+)/.exec(line)?.[1]).find(Boolean);
+  if (how !== 1 || reason === undefined) throw program.failure("was not refused");
+  return reason;
 }

@@ -7,9 +7,9 @@ const POLL_MS = 100;
 
 /**
  * @param {import("./stand.mjs").Stand} stand
- * @param {(node: import("./stand.mjs").Node) => boolean} [takesAgents] whether agents may come to a node that is ready
+ * @param {(node: import("./stand.mjs").Node) => boolean} [acceptsAgents] whether agents may come to a node that is ready
  */
-export function startBalancer(stand, takesAgents = () => true) {
+export function startBalancer(stand, acceptsAgents = () => true) {
   /** @type {Set<import("./stand.mjs").Node>} */
   const ready = new Set();
   const timer = setInterval(() => {
@@ -25,7 +25,7 @@ export function startBalancer(stand, takesAgents = () => true) {
       name: which,
       targets: () =>
         [...ready]
-          .filter((node) => which === "proxy" || takesAgents(node))
+          .filter((node) => which === "proxy" || acceptsAgents(node))
           .map((node) => addressOf(node[which])),
       random: Math.random,
     });

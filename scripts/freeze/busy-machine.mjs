@@ -90,7 +90,7 @@ async function watch({ piko, rate, seconds }, agentShares, start, machineOf = (i
       const share = during.filter(({ id }) => through.has(id)).length / during.length;
       findings.add("starved agent", `served ${(share * 100).toFixed(1)} % of them`);
     }
-    findings.said([...stand.nodes.map(({ program }) => program), ...stand.agents]);
+    findings.addComplaints([...stand.nodes.map(({ program }) => program), ...stand.agents]);
     return findings;
   } finally {
     await others?.stop();

@@ -46,7 +46,7 @@ export class Findings {
   }
 
   /**
-   * How much later than it could be requests were answered.
+   * Adds how late requests were answered, beyond the time that their service takes; returns the maximum.
    * @param {string} label
    * @param {Asked[]} asked
    */
@@ -61,10 +61,10 @@ export class Findings {
   }
 
   /**
-   * What programs said, by message: warnings, errors.
+   * Adds the warnings and errors that programs logged, counted by message.
    * @param {import("./programs.mjs").Program[]} programs
    */
-  said(programs) {
+  addComplaints(programs) {
     for (const { name, records } of programs) {
       const loud = records.filter(({ level }) => level === "warn" || level === "error");
       if (loud.length > 0) this.add(name, tally(loud.map(({ msg }) => msg)));

@@ -14,7 +14,7 @@ const MAX_RETURN_MS = 15_000;
 /** A path that heals finds connections that try again ever more slowly. */
 const MAX_PATH_RETURN_MS = 30_000;
 /** It is back when, within a second, so large a part of what is new goes through it; half would be its share. */
-const BACK_SHARE = 0.25;
+const RECOVERED_SHARE = 0.25;
 const WINDOW_MS = 1_000;
 
 /** @param {import("./stand.mjs").Options} options */
@@ -99,7 +99,7 @@ async function watch(stand, { late, rate, seconds, returnMs }, { freeze, thaw })
   );
   findings.add(
     "",
-    lateBySecond(
+    describeLatest(
       during.filter(({ id }) => !accepted.has(id)),
       frozenMs,
     ),
@@ -124,7 +124,7 @@ async function watch(stand, { late, rate, seconds, returnMs }, { freeze, thaw })
     backMs !== undefined && backMs <= returnMs,
     `not back in use ${returnMs / 1_000} s after it came back`,
   );
-  findings.said([...stand.nodes.map(({ program }) => program), ...stand.agents]);
+  findings.addComplaints([...stand.nodes.map(({ program }) => program), ...stand.agents]);
   return findings;
 }
 
@@ -135,23 +135,23 @@ async function watch(stand, { late, rate, seconds, returnMs }, { freeze, thaw })
  */
 function timeUntilBack(asked, arrivals, thawedMs) {
   const through = new Set(arrivals.filter(({ agent }) => agent === FROZEN).map(({ id }) => id));
-  // What was asked last may not be there yet.
+  // The last requests may not have arrived yet.
   const fresh = asked.filter(({ startMs }) => startMs >= thawedMs);
   const lastMs = fresh.at(-1)?.startMs ?? 0;
   for (let fromMs = thawedMs; fromMs + WINDOW_MS <= lastMs; fromMs += WINDOW_MS / 4) {
     const within = fresh.filter(({ startMs }) => startMs >= fromMs && startMs < fromMs + WINDOW_MS);
     const back = within.filter(({ id }) => through.has(id)).length;
-    if (within.length > 0 && back / within.length >= BACK_SHARE) return fromMs - thawedMs;
+    if (within.length > 0 && back / within.length >= RECOVERED_SHARE) return fromMs - thawedMs;
   }
   return undefined;
 }
 
 /**
- * In which seconds of the silence those were begun that were answered late.
+ * The latest answers, each with the second of the silence in which its request was sent.
  * @param {import("./load.mjs").Asked[]} asked
  * @param {number} frozenMs
  */
-function lateBySecond(asked, frozenMs) {
+function describeLatest(asked, frozenMs) {
   /** @type {Map<number, number[]>} */
   const seconds = new Map();
   for (const { endMs = 0, ownMs, startMs } of asked) {
@@ -161,8 +161,8 @@ function lateBySecond(asked, frozenMs) {
   const worst = [...seconds]
     .map(([second, lateMs]) => [second, Math.max(...lateMs)])
     .toSorted(([, a = 0], [, b = 0]) => b - a);
-  const told = worst
+  const texts = worst
     .slice(0, 5)
     .map(([second, lateMs = 0]) => `${(lateMs / 1_000).toFixed(1)} s in second ${second}`);
-  return `latest: ${told.join(", ")}`;
+  return `latest: ${texts.join(", ")}`;
 }

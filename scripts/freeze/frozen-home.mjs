@@ -45,7 +45,7 @@ export async function frozenHome({ late, piko, rate, seconds }) {
         findings.promise(lateMs < late * 1_000, `a request was ${Math.round(lateMs)} ms late`);
       }
     }
-    findings.said([...stand.nodes.map(({ program }) => program), ...stand.agents]);
+    findings.addComplaints([...stand.nodes.map(({ program }) => program), ...stand.agents]);
     return findings;
   } finally {
     await stand.stop();
@@ -89,7 +89,7 @@ export async function silentHome({ late, piko, rate, seconds }) {
       );
       findings.promise(lateMs < late * 1_000, `a request was ${Math.round(lateMs)} ms late`);
       findings.latency("swallowed", during.filter(swallowed));
-      findings.said([...stand.nodes.map(({ program }) => program), ...stand.agents]);
+      findings.addComplaints([...stand.nodes.map(({ program }) => program), ...stand.agents]);
       return findings;
     } finally {
       await stand.stop();

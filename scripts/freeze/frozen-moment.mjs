@@ -48,6 +48,6 @@ async function watch({ rate, seconds }, stand, frozen) {
   const { failed } = findings.count(asked, load.longestStallMs);
   findings.promise(failed.length === 0, `${failed.length} requests failed`);
   findings.latency("all", asked);
-  findings.said([...stand.nodes.map(({ program }) => program), ...stand.agents]);
+  findings.addComplaints([...stand.nodes.map(({ program }) => program), ...stand.agents]);
   return findings;
 }

@@ -54,6 +54,6 @@ async function watch({ rate, seconds }, stand) {
     "other requests",
     asked.filter(({ kind }) => kind === "get"),
   );
-  findings.said([...stand.nodes.map(({ program }) => program), ...stand.agents]);
+  findings.addComplaints([...stand.nodes.map(({ program }) => program), ...stand.agents]);
   return findings;
 }

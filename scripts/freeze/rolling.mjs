@@ -83,7 +83,7 @@ async function roll({ piko, rate }, nodeLimits, agentLimits, busy, agents = [0, 
     const sum = (/** @type {"periods" | "throttled"} */ key) =>
       held.reduce((all, each) => all + each[key], 0);
     if (!busy) findings.add("quota", `used up in ${sum("throttled")} of ${sum("periods")} periods`);
-    findings.said(stand.agents);
+    findings.addComplaints(stand.agents);
     return findings;
   } finally {
     await others?.stop();

@@ -41,7 +41,7 @@ const PINGS = Buffer.concat(
 );
 
 /** The beginning of a join request: type, version, and the part of a 16 MB string that is sent at once. */
-const PART_OF_JOIN = Buffer.concat([
+const PARTIAL_JOIN = Buffer.concat([
   Buffer.from([3, 0, 0xdb, 0, 0xff, 0xff, 0xff]),
   Buffer.alloc(240 * KIB, "x"),
 ]);
@@ -203,7 +203,7 @@ export const LOADS = [
     limit: "64 MiB of requests that are not whole",
     count: 200,
     uncounted: true,
-    open: (node, i) => connection(node.gossip, i, PART_OF_JOIN),
+    open: (node, i) => connection(node.gossip, i, PARTIAL_JOIN),
   },
   {
     name: "in an agent: request whose service says nothing",

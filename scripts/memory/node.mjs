@@ -7,8 +7,8 @@ const PORTS = ["proxy", "upstream", "admin", "cluster.gossip"].map(
 );
 /** Two successive readings that differ by less show that the program has come to rest. */
 const STEADY_BYTES = 512 * 1024;
-const LOOK_MS = 500;
-const PATIENCE_LOOKS = 120;
+const POLL_MS = 500;
+const MAX_POLLS = 120;
 
 /** @typedef {{ resident: number, heap: number, external: number, counted: number, open: number }} Reading */
 
@@ -53,14 +53,14 @@ export class Node {
   async reading(program, open, budget) {
     /** @type {Reading | undefined} */
     let last;
-    for (let look = 0; ; look++) {
+    for (let poll = 0; ; poll++) {
       const { rss: resident, heapUsed: heap, external } = await program.memory();
       const now = { resident, heap, external, counted: await this.#metric(budget), open: await this.#open() };
       const steady =
         last !== undefined && last.open === now.open && Math.abs(now.resident - last.resident) < STEADY_BYTES;
-      if ((steady && now.open >= open) || look === PATIENCE_LOOKS) return now;
+      if ((steady && now.open >= open) || poll === MAX_POLLS) return now;
       last = now;
-      await new Promise((resolve) => void setTimeout(resolve, LOOK_MS));
+      await new Promise((resolve) => void setTimeout(resolve, POLL_MS));
     }
   }
 

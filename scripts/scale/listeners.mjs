@@ -89,11 +89,11 @@ async function stopChurn() {
   return { lastChangeMs, changes, endpoints };
 }
 
-async function obey(/** @type {Task & { what: string }} */ { what, ...task }) {
+async function execute(/** @type {Task & { what: string }} */ { what, ...task }) {
   if (what === "open") await openMany(task);
   else if (what === "churn") churn(task);
   process.send?.(what === "stop" ? await stopChurn() : {});
 }
 
-process.on("message", (message) => void obey(/** @type {any} */ (message)));
+process.on("message", (message) => void execute(/** @type {any} */ (message)));
 process.on("disconnect", () => process.exit(0));

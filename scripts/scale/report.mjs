@@ -3,7 +3,7 @@
 
 /** @typedef {{ id: string, admin: string, complaints: ReadonlyMap<string, number> }} Node */
 
-const MOST_LINES = 20;
+const MAX_LINES = 20;
 const COUNTED = /^piko_(gossip_\w+_total|cluster_nodes)(\{.*\})? (\d+)$/;
 
 /** @returns {Promise<any>} */
@@ -15,18 +15,18 @@ async function readJson(/** @type {string} */ url) {
  * Versions of nodes, as known to other nodes, that aren't the newest.
  * @param {readonly Node[]} nodes
  */
-export async function findBehind(nodes) {
+export async function findStale(nodes) {
   const lists = await Promise.all(nodes.map(({ admin }) => readJson(`http://${admin}/status/gossip/nodes`)));
   const own = new Map(
     nodes.map(({ id }, i) => [id, lists[i].find((/** @type {any} */ each) => each.id === id).version]),
   );
-  const behind = [];
+  const stale = [];
   for (const [i, { id: observer }] of nodes.entries()) {
     const known = new Map(lists[i].map((/** @type {any} */ { id, ...rest }) => [id, rest]));
     for (const [id, version] of own)
-      if (known.get(id)?.version !== version) behind.push({ observer, id, version, known: known.get(id) });
+      if (known.get(id)?.version !== version) stale.push({ observer, id, version, known: known.get(id) });
   }
-  return behind;
+  return stale;
 }
 
 /**
@@ -34,9 +34,9 @@ export async function findBehind(nodes) {
  * @param {readonly Node[]} nodes
  */
 export async function explain(nodes) {
-  const behind = await findBehind(nodes);
-  console.log(`${behind.length} of ${nodes.length ** 2} versions are not the newest:`);
-  for (const { observer, id, version, known } of behind.slice(0, MOST_LINES)) {
+  const stale = await findStale(nodes);
+  console.log(`${stale.length} of ${nodes.length ** 2} versions are not the newest:`);
+  for (const { observer, id, version, known } of stale.slice(0, MAX_LINES)) {
     const state = known === undefined ? "doesn't know it" : `has ${known.version}`;
     console.log(
       `  ${observer}: ${state}, ${id} is at ${version}${known?.unreachable ? ", unreachable" : ""}`,

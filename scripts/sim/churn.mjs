@@ -14,7 +14,7 @@ const OPENING_S = 20;
 const IDLE_MS = 5_000;
 const ENOUGH_PROCESSORS = 2;
 /** Every table must be correct this long after the last change, if there was enough CPU. */
-const RIGHT_MS = 2_000;
+const MAX_CONVERGENCE_MS = 2_000;
 const GIVE_UP_MS = 60_000;
 
 /** Runs one simulation; returns whether no node was wrongly seen as dead and all tables were correct in time. */
@@ -81,16 +81,16 @@ export function runChurn({ nodes, endpoints, tunnels, churn, seconds, processors
     add();
   });
   machine.processors = ENOUGH_PROCESSORS;
-  const rightMs = cluster.runUntilConverged(GIVE_UP_MS);
+  const convergedMs = cluster.runUntilConverged(GIVE_UP_MS);
   console.log(
-    rightMs === undefined
+    convergedMs === undefined
       ? `tables not right within a minute: ${cluster.difference()}`
-      : `tables right ${rightMs} ms after the last change${processors === undefined ? "" : ", and since there is enough CPU"}`,
+      : `tables right ${convergedMs} ms after the last change${processors === undefined ? "" : ", and since there is enough CPU"}`,
   );
   phase("idle, afterwards", IDLE_MS);
   cluster.close();
-  const limitMs = processors === undefined ? RIGHT_MS : GIVE_UP_MS;
-  return falseDeaths === 0 && rightMs !== undefined && rightMs <= limitMs;
+  const limitMs = processors === undefined ? MAX_CONVERGENCE_MS : GIVE_UP_MS;
+  return falseDeaths === 0 && convergedMs !== undefined && convergedMs <= limitMs;
 }
 
 function bytesOf(counted) {

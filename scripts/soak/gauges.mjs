@@ -63,7 +63,7 @@ export function findGrowth(name, samples, handleSlack) {
   const late = samples.slice(-quarter);
   const most = (/** @type {Sample[]} */ list, /** @type {keyof Sample} */ key) =>
     Math.max(...list.map((sample) => sample[key]));
-  const least = (/** @type {Sample[]} */ list, /** @type {keyof Sample} */ key) =>
+  const minimum = (/** @type {Sample[]} */ list, /** @type {keyof Sample} */ key) =>
     Math.min(...list.map((sample) => sample[key]));
   const growth = [];
   const compare = (
@@ -71,7 +71,7 @@ export function findGrowth(name, samples, handleSlack) {
     /** @type {number} */ before,
     /** @type {number} */ limit,
   ) => {
-    const after = least(late, key);
+    const after = minimum(late, key);
     if (after > limit) growth.push(`${name}: ${key} ${before.toFixed(1)} -> ${after.toFixed(1)}`);
   };
   for (const key of /** @type {const} */ (["rssMb", "heapMb"])) {

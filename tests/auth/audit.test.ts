@@ -93,8 +93,8 @@ it("accepted and rejected tokens are in the audit, and secrets appear nowhere", 
     ["an-agent", "token-2", "expired"],
   ]);
 
-  const said = [server.program, agent, refused].flatMap(({ lines }) => lines.map(({ text }) => text));
-  const everything = [...said, ...shown, ...processes, status.stdout, status.stderr].join("\n");
+  const output = [server.program, agent, refused].flatMap(({ lines }) => lines.map(({ text }) => text));
+  const everything = [...output, ...shown, ...processes, status.stdout, status.stderr].join("\n");
   for (const hidden of [SECRET, good, expired, forged]) {
     expect(everything).not.toContain(hidden);
     // Nor its signature by itself.

@@ -75,7 +75,7 @@ const WRONG: readonly (readonly [name: string, answer: RequestListener, error: s
 ];
 
 /** Three ways for each server, so that the waits before its next fetches are only one, two and four seconds. */
-const THREES = [0, 3, 6].map((from) => {
+const GROUPS = [0, 3, 6].map((from) => {
   const ways = WRONG.slice(from, from + 3);
   return [ways.map(([name]) => name).join(", then "), ways] as const;
 });
@@ -127,7 +127,7 @@ const isReady = async (server: RunningServer): Promise<boolean> =>
   (await fetch(`http://${server.admin}/ready`)).ok;
 
 /** Waits until the server has logged this message and error about its keys. */
-async function said(server: RunningServer, message: string, error: string, from = 0): Promise<void> {
+async function untilLogged(server: RunningServer, message: string, error: string, from = 0): Promise<void> {
   await server.program.waitForLine(
     ({ fields, text }) => fields["msg"] === message && text.includes(error),
     `${message}: ${error}`,
@@ -136,7 +136,7 @@ async function said(server: RunningServer, message: string, error: string, from 
 }
 
 describe.concurrent("if a JWKS can't be fetched at the start, the server isn't ready and replies 503 to everyone until it can", () => {
-  it.for(THREES)("because its publisher %s", async ([, ways], context) => {
+  it.for(GROUPS)("because its publisher %s", async ([, ways], context) => {
     const scene = ownStage(context);
     const publisher = await Publisher.start(scene);
     const pair = rsaPair();
@@ -146,7 +146,7 @@ describe.concurrent("if a JWKS can't be fetched at the start, the server isn't r
     let from = 0;
     for (const [, answer, error] of ways) {
       publisher.answer = answer;
-      await said(server, "could not get keys, no token is accepted", error, from);
+      await untilLogged(server, "could not get keys, no token is accepted", error, from);
       from = server.program.lines.length;
       expect(await isReady(server)).toBe(false);
       for (const credential of [undefined, "x", signed(pair, "k"), signed(pair, "other")])
@@ -162,7 +162,7 @@ describe.concurrent("if a JWKS can't be fetched at the start, the server isn't r
 });
 
 describe.concurrent("if a JWKS can't be fetched later, the last one is still used, and its age is shown", () => {
-  it.for(THREES)("because its publisher %s", async ([, ways], context) => {
+  it.for(GROUPS)("because its publisher %s", async ([, ways], context) => {
     const scene = ownStage(context);
     const publisher = await Publisher.start(scene);
     const pair = rsaPair();
@@ -172,7 +172,7 @@ describe.concurrent("if a JWKS can't be fetched later, the last one is still use
     for (const [, answer, error] of ways) {
       let from = server.program.lines.length;
       publisher.answer = answer;
-      await said(server, "could not get keys, still using the previous ones", error, from);
+      await untilLogged(server, "could not get keys, still using the previous ones", error, from);
       expect(await ask(server, signed(pair, "k"))).toBe(reached);
       // The server can't know whether there is such a key by now.
       expect(await ask(server, signed(rsaPair(), "new"))).toBe(unready);
@@ -303,7 +303,7 @@ describe.concurrent("a JWKS", () => {
       expect(trusting.program.lines.filter(({ text }) => text.includes("plain http"))).toEqual([]);
       const asked = publisher.asked;
       const other = await startWith(scene, publisher);
-      await said(other, "could not get keys, no token is accepted", "certificate");
+      await untilLogged(other, "could not get keys, no token is accepted", "certificate");
       expect([await isReady(other), await ask(other, signed(pair, "k"))]).toEqual([false, unready]);
       expect(publisher.asked).toBe(asked);
     },

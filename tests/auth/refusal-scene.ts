@@ -133,17 +133,17 @@ export class RefusalScene {
     const [addr, head] = this.way(way);
     const wrong: Record<string, string> = {};
     // A node that forwards another node's page writes field names in lower case.
-    const told = (text: string): string => (way === FORWARDED ? text.toLowerCase() : text);
+    const normalized = (text: string): string => (way === FORWARDED ? text.toLowerCase() : text);
     const one = async (each: Refused): Promise<void> => {
-      const answer = told(shown(await this.ask(addr, head, each.fields)));
-      if (answer !== told(refusalOf(each))) wrong[each.name] = answer.slice(0, 200);
+      const answer = normalized(shown(await this.ask(addr, head, each.fields)));
+      if (answer !== normalized(refusalOf(each))) wrong[each.name] = answer.slice(0, 200);
     };
     await Promise.all(all.map(one));
     expect(wrong).toEqual({});
   }
 
   /** No request reached the service. */
-  expectUnheard(): void {
+  expectNothingReceived(): void {
     expect(this.service.requests).toEqual([]);
     // The connections of the two agents, which check at their start that the service is there.
     expect(this.service.connections).toBeLessThanOrEqual(2);

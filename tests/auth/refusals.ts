@@ -156,7 +156,7 @@ export function refusals(issuer: Issuer, revoked: { id: string; subject: string 
   invalid("RS256 that says ES256", token("RS256", issuer.rsa.privateKey, issuer.claims(), { alg: "ES256" }));
   invalid("ES256 that says RS256", token("ES256", issuer.ec.privateKey, issuer.claims(), { alg: "RS256" }));
   const stranger = rsaPair();
-  for (const [name, brought] of [
+  for (const [name, extra] of [
     ["jwk", { jwk: jwkOf(stranger) }],
     ["jku", { jku: "http://127.0.0.1:9/keys", kid: "k" }],
     ["x5u", { x5u: "http://127.0.0.1:9/cert" }],
@@ -164,7 +164,7 @@ export function refusals(issuer: Issuer, revoked: { id: string; subject: string 
   ] as const) {
     invalid(
       `a key that the token supplies in ${name}`,
-      token("RS256", stranger.privateKey, issuer.claims(), brought),
+      token("RS256", stranger.privateKey, issuer.claims(), extra),
     );
   }
   for (const crit of [["exp"], ["b64"], [], "exp", ["x"]]) {

@@ -37,7 +37,7 @@ describe("a client that is rejected gets the reason, and nothing more", () => {
   });
 
   it("and nothing reaches the service", () => {
-    scene.expectUnheard();
+    scene.expectNothingReceived();
   });
 });
 
@@ -69,7 +69,7 @@ describe("if keys have names", () => {
   });
 
   it("and nothing reaches the service", () => {
-    byKeyId.expectUnheard();
+    byKeyId.expectNothingReceived();
   });
 });
 
@@ -98,7 +98,11 @@ describe("a tunnel on a server with tenants", () => {
     { name: "an empty tenant", fields: as("", "a"), error: "unknown tenant" },
     { name: "an unknown tenant", fields: as("c", "a"), error: "unknown tenant" },
     { name: "a tenant in another case", fields: as("A", "a"), error: "unknown tenant" },
-    { name: "a tenant with the name of a property that every object has", fields: as("__proto__", "a"), error: "unknown tenant" },
+    {
+      name: "a tenant with the name of a property that every object has",
+      fields: as("__proto__", "a"),
+      error: "unknown tenant",
+    },
     { name: "another tenant's key", fields: as("a", "b", { aud: "agents" }), error: "invalid token" },
     { name: "another audience", fields: as("a", "a", { aud: "clients" }), error: "invalid token" },
     {

@@ -122,7 +122,7 @@ describe.skipIf(!available)("nodes that look for each other by name", () => {
   it("form one cluster despite records of hosts that are gone or silent", async () => {
     const all = await hosts(3);
     const silent = await lab.host();
-    await silent.deafTo(all);
+    await silent.dropPacketsFrom(all);
     const gone = lab.address4(200);
     await names.set({ [FULL]: [gone, silent.ipv4, ...all.map(({ ipv4 }) => ipv4)] });
     await untilOne(await startAll(all));

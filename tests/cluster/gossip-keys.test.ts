@@ -207,10 +207,10 @@ describe("a cluster with keys", () => {
       "malformed",
       "is its cluster.name another one?",
     ],
-  ] as const)("refuses and counts a node with %s; both log why", async (_what, flags, reason, told) => {
+  ] as const)("refuses and counts a node with %s; both log why", async (_what, flags, reason, logged) => {
     const [a] = await startCluster(scene, ["a"], REQUIRED);
     const x = launchServer(scene, { ...flags, "cluster.join": a.gossip, "cluster.join-timeout": "20s" });
-    await x.waitForLine(({ text }) => text.includes(told), told);
+    await x.waitForLine(({ text }) => text.includes(logged), logged);
     await a.program.waitForLine(({ text }) => text.includes("gossip message dropped"), "word of it");
     expect(await dropped(a, reason)).toBeGreaterThan(0);
     expect((await adminJson<ListedNode[]>(a, "/status/cluster/nodes")).length).toBe(1);

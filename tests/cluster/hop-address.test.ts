@@ -17,7 +17,11 @@ const stage = perFile();
 const available = haveTools("curl", "python3") && (await haveNetworkLab());
 /** Maximum connections of a client. */
 const MAX_CONNECTIONS = 20;
-const SAID = ["X-Forwarded-Proto: https", "X-Forwarded-Host: shop.example", "X-Forwarded-For: 198.51.100.7"];
+const FORWARDED_FIELDS = [
+  "X-Forwarded-Proto: https",
+  "X-Forwarded-Host: shop.example",
+  "X-Forwarded-For: 198.51.100.7",
+];
 
 /** Two nodes on hosts of their own. Clients are on the first node's host, and behind that host's NAT. */
 interface Scene {
@@ -69,7 +73,7 @@ const random = (): string => randomBytes(16).toString("base64url");
 const FORWARD = "x-piko-forward: true";
 
 /** Fields that a client tries. */
-const TRIED: Readonly<Record<string, readonly string[]>> = {
+const ATTEMPTS: Readonly<Record<string, readonly string[]>> = {
   "X-Forwarded fields alone": [],
   "a hop field without a secret": [FORWARD],
   "an empty secret": [FORWARD, "x-piko-hop:"],
@@ -95,9 +99,9 @@ describe.skipIf(!available)("a client at a node's address", { timeout: 120_000 }
     }, 120_000);
 
     describe.each(["on its host", "behind its NAT"] as const)("%s", (place) => {
-      it.each(Object.entries(TRIED))("has none of a node's rights with %s", async (_what, fields) => {
+      it.each(Object.entries(ATTEMPTS))("has none of a node's rights with %s", async (_what, fields) => {
         const { clients, here, there } = scene;
-        const { head, seen, status } = await ask(clients[place], there, [...fields, ...SAID]);
+        const { head, seen, status } = await ask(clients[place], there, [...fields, ...FORWARDED_FIELDS]);
         expect(status).toBe(200);
         expect([seen["x-forwarded-proto"], seen["x-forwarded-host"]]).toEqual(["http", "web.test"]);
         // The other node, which has the agent, sees the client at the first node's address.
@@ -132,7 +136,7 @@ time.sleep(600)`;
         expect((await ask(clients[place], there, [])).status).toBe(429);
       // The node has the same address, and is accepted nevertheless.
       for (let n = 0; n < 5; n++) {
-        const { seen, status } = await ask(clients["on its host"], { ...here, proxy: own }, SAID);
+        const { seen, status } = await ask(clients["on its host"], { ...here, proxy: own }, FORWARDED_FIELDS);
         expect(status).toBe(200);
         expect(seen["x-forwarded-proto"]).toBeDefined();
       }
@@ -141,7 +145,7 @@ time.sleep(600)`;
 
     it("is distinguished from the node, whose fields are trusted", async () => {
       const { clients, here } = scene;
-      const { seen } = await ask(clients["on its host"], here, SAID);
+      const { seen } = await ask(clients["on its host"], here, FORWARDED_FIELDS);
       // The first node trusts this client, the other one trusts only nodes.
       expect([seen["x-forwarded-proto"], seen["x-forwarded-host"]]).toEqual(["https", "shop.example"]);
     });
@@ -151,7 +155,7 @@ time.sleep(600)`;
     "%s is treated as the node if gossip isn't encrypted",
     async (place) => {
       const { clients, there } = await start({});
-      const { seen } = await ask(clients[place], there, [FORWARD, ...SAID]);
+      const { seen } = await ask(clients[place], there, [FORWARD, ...FORWARDED_FIELDS]);
       expect([seen["x-forwarded-proto"], seen["x-forwarded-host"]]).toEqual(["https", "shop.example"]);
     },
   );

@@ -11,7 +11,7 @@ import { Service } from "../harness/service.js";
 import { perFile } from "../harness/stage.js";
 
 const scene = perFile();
-const SAID =
+const FORWARDED_FIELDS =
   "X-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.example\r\nX-Forwarded-For: 198.51.100.7\r\n";
 const CLOSED = {
   "cluster.gossip.encryption": "required",
@@ -70,7 +70,7 @@ describe("a client at a node's address", () => {
     `x-piko-forward: true\r\nx-piko-hop: ${randomBytes(16).toString("base64url")}`,
     `x-piko-hop: ${randomBytes(16).toString("base64url")}`,
   ])("has none of a node's rights with %j", async (fields) => {
-    const { seen, status } = await ask(there, `${fields}\r\n${SAID}`);
+    const { seen, status } = await ask(there, `${fields}\r\n${FORWARDED_FIELDS}`);
     expect(status).toBe(200);
     expect(seen["x-forwarded-proto"]).toBe("http");
     expect(seen["x-forwarded-host"]).toBe("web.test");
@@ -104,7 +104,7 @@ describe("a client at a node's address", () => {
 
 describe("a node", () => {
   it("is treated as one: its fields about the client are trusted, and its secret isn't passed on", async () => {
-    const { seen } = await ask(here, SAID);
+    const { seen } = await ask(here, FORWARDED_FIELDS);
     expect(seen["x-forwarded-for"]).toBe("198.51.100.7, 127.0.0.1, 127.0.0.1");
     // The first node trusts its client, the second one trusts only nodes.
     expect(seen["x-forwarded-proto"]).toBe("https");

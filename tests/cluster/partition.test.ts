@@ -15,7 +15,7 @@ import { perTest } from "../harness/stage.js";
 const scene = perTest();
 const available = await haveNetworkLab();
 /** After a minute, dead nodes have been forgotten by all others: then healing takes more than hearing from each other again. */
-const APART_MS = LONG ? 60_000 : 4_000;
+const SPLIT_MS = LONG ? 60_000 : 4_000;
 const LOSS_MS = LONG ? 300_000 : 10_000;
 const START_MS = 60_000;
 /** A dead node is declared unreachable after 3 s; on a busy machine that takes longer. */
@@ -97,7 +97,7 @@ describe.skipIf(!available)("a cluster whose network", { timeout: 600_000 }, () 
       right.map(({ host }) => host),
     );
     await Promise.all([untilAllReach(left, GIVEN_UP_MS), untilAllReach(right, GIVEN_UP_MS)]);
-    await delay(APART_MS);
+    await delay(SPLIT_MS);
     await Promise.all([untilKnown(left, 0), untilKnown(right, 0)]);
     const healedMs = await heal(places);
     await untilAllReach(places, WHOLE_AGAIN_MS);
@@ -112,11 +112,11 @@ describe.skipIf(!available)("a cluster whose network", { timeout: 600_000 }, () 
     const places = await startPlaces(3);
     const [a, b, c] = places;
     if (a === undefined || b === undefined || c === undefined) throw new Error("no places");
-    await a.host.deafTo([b.host]);
+    await a.host.dropPacketsFrom([b.host]);
     // Neither gets answers from the other: a doesn't receive b's packets, so b gets none from a either.
     await eventually(async () => (await activeNodes(a.server)) === "a c", "a without b", GIVEN_UP_MS);
     await eventually(async () => (await activeNodes(b.server)) === "b c", "b without a", GIVEN_UP_MS);
-    await delay(APART_MS);
+    await delay(SPLIT_MS);
     const seen = await Promise.all(places.map(({ server }) => activeNodes(server)));
     expect(seen).toEqual(["a c", "b c", "a b c"]);
     for (const endpoint of ["a", "b", "c"])

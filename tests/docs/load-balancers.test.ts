@@ -170,7 +170,7 @@ connect: {url: "https://piko-agents.example.com", tls: {root_cas: ca.pem}}
   }
 }
 
-async function tryOut(stage: Stage, program: BalancerProgram): Promise<void> {
+async function check(stage: Stage, program: BalancerProgram): Promise<void> {
   const rig = await Rig.open(stage);
   if (rig === undefined) return;
   const second = await rig.startNodes();
@@ -210,7 +210,7 @@ describe.concurrent("the page on load balancers", () => {
       async () => {
         const stage = new Stage();
         try {
-          await tryOut(stage, program);
+          await check(stage, program);
         } finally {
           await stage.clear();
         }

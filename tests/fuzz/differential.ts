@@ -3,7 +3,7 @@
 // changes nothing. So whatever Node refuses is refused here, too, except for the named exceptions of responses.
 
 import { PLAIN_REQUEST } from "../../packages/piko/src/http/request-rewrite.js";
-import { countBeforeUnknownMethod, endsNodesReading, makesNodeGiveUp } from "./explained.js";
+import { countBeforeUnknownMethod, makesNodeStopReading, makesNodeDisconnect } from "./explained.js";
 import { withoutExceptions } from "../../packages/piko/test/response-exceptions.js";
 import { forwardedRequest, forwardedResponse } from "./forwarding-model.js";
 import type { FuzzCase, RequestCase, ResponseCase } from "./generate.js";
@@ -57,14 +57,14 @@ function startRequests(fuzzCase: RequestCase, oracle: NodeOracle): Pending {
   };
   if (torn !== undefined || asked === 0) return pending;
   const agents = reading.sent.map((sent) => readRequests(sent, [], PLAIN_REQUEST));
-  const confused = agents.findIndex(
+  const misread = agents.findIndex(
     ({ sent, end }, i) => sent.length !== 1 || end !== reading.sent[i]?.length,
   );
-  if (confused !== -1) {
-    const text = reading.sent[confused]?.toString("latin1");
+  if (misread !== -1) {
+    const text = reading.sent[misread]?.toString("latin1");
     return {
       ...pending,
-      judge: () => `the agent reads ${agents[confused]?.outcome} in ${JSON.stringify(text)}`,
+      judge: () => `the agent reads ${agents[misread]?.outcome} in ${JSON.stringify(text)}`,
     };
   }
   const original = oracle.requests(bytes);
@@ -72,7 +72,7 @@ function startRequests(fuzzCase: RequestCase, oracle: NodeOracle): Pending {
   const judge = (): string | undefined => {
     const read = original.slice(0, asked);
     if (read.length < asked) {
-      if (!endsNodesReading(read.at(-1)) && !makesNodeGiveUp(bytes.toString("latin1", reading.end))) {
+      if (!makesNodeStopReading(read.at(-1)) && !makesNodeDisconnect(bytes.toString("latin1", reading.end))) {
         return `accepted ${asked} requests, Node ${read.length}: ${JSON.stringify(read)}`;
       }
       pending.explained += asked - read.length;

@@ -19,7 +19,7 @@ export function countBeforeUnknownMethod(methods: readonly string[]): number {
  * so that a service never sees it. Also, Node stops reading after a request with an upgrade that it doesn't serve, whereas
  * the proxy continues if it ignores the upgrade (to h2c, see upgrade-protocols.ts; or in HTTP/1.0, RFC 9110 section 7.8).
  */
-export function endsNodesReading(message: Message | undefined): boolean {
+export function makesNodeStopReading(message: Message | undefined): boolean {
   const fields = message?.fields ?? [];
   const has = (name: RegExp, value: RegExp): boolean =>
     fields.some((each, i) => i % 2 === 0 && name.test(each) && value.test(fields[i + 1] ?? ""));
@@ -32,6 +32,6 @@ export function endsNodesReading(message: Message | undefined): boolean {
  * If a request line begins with PRI, the preface of HTTP/2, Node drops the connection, including the requests before it. The
  * proxy answers the earlier requests and refuses that line.
  */
-export function makesNodeGiveUp(rest: string): boolean {
+export function makesNodeDisconnect(rest: string): boolean {
   return /^(\r\n)*PRI /.test(rest);
 }

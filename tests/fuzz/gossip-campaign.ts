@@ -33,7 +33,7 @@ export interface GossipSummary {
   readonly dropped: ReadonlyMap<string, number>;
   /** Lives that the receiver remembers at the end, and the maximum during the campaign. */
   lives: number;
-  mostLives: number;
+  maxLives: number;
 }
 
 interface Sent {
@@ -120,7 +120,7 @@ export class GossipCampaign {
         answer([].values());
       },
     });
-    this.summary = { packets: 0, counted: 0, requests: 0, dropped: drops.counts, lives: 0, mostLives: 0 };
+    this.summary = { packets: 0, counted: 0, requests: 0, dropped: drops.counts, lives: 0, maxLives: 0 };
     for (let i = 0; i < SENDERS; i++) this.#lives.push(this.#newLife());
   }
 
@@ -135,7 +135,7 @@ export class GossipCampaign {
     this.#clock.run(random.int(0, 3));
     if (random.int(1, LIFE_PACKETS / SENDERS) === 1) {
       this.#lives[random.int(0, SENDERS - 1)] = this.#newLife();
-      this.summary.mostLives = Math.max(this.summary.mostLives, this.#transport.lives);
+      this.summary.maxLives = Math.max(this.summary.maxLives, this.#transport.lives);
     }
     const chance = random.next();
     if (chance < 0.3) this.#deliver(this.#send());

@@ -36,11 +36,11 @@ for (let done = 0; done < packets; ) {
     process.stdout.write(`${done} packets, ${Math.round((usedBytes() / 1_048_576) * 10) / 10} MB\n`);
 }
 const grown = usedBytes() - (before ?? 0);
-const { counted, dropped, lives, mostLives, requests } = campaign.summary;
+const { counted, dropped, lives, maxLives, requests } = campaign.summary;
 process.stdout.write(
   `${packets} packets and ${requests} requests, ${counted} counted, each once; dropped: ${JSON.stringify(Object.fromEntries(dropped))}\n`,
 );
 process.stdout.write(
-  `${lives} senders remembered (${mostLives} at most), memory ${grown > 0 ? "+" : ""}${Math.round(grown / 1_024)} KiB since the first tenth, ${((performance.now() - startMs) / 1_000).toFixed(1)} s\n`,
+  `${lives} senders remembered (${maxLives} at most), memory ${grown > 0 ? "+" : ""}${Math.round(grown / 1_024)} KiB since the first tenth, ${((performance.now() - startMs) / 1_000).toFixed(1)} s\n`,
 );
 if (grown > GROWTH_BYTES) process.exitCode = 1;

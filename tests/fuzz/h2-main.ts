@@ -5,7 +5,7 @@ import { parseArgs } from "node:util";
 import { H2Campaign } from "./h2-campaign.js";
 
 const ROUND = 10_000;
-const TOLD = 1_000_000;
+const REPORT_FRAMES = 1_000_000;
 /** Maximum growth of memory from the first tenth of the frames to the end. */
 const GROWTH_BYTES = 16 * 1_024 * 1_024;
 
@@ -29,15 +29,15 @@ const campaign = new H2Campaign(seed);
 const { summary } = campaign;
 const startMs = performance.now();
 let before: number | undefined;
-let toldAt = 0;
+let reportedAt = 0;
 while (summary.frames < frames) {
   campaign.run(Math.min(ROUND, frames - summary.frames));
   // Work that is deferred to the next turn holds memory until then.
   await new Promise((resolve) => setImmediate(resolve));
   if (summary.frames < frames / 10) continue;
   before ??= usedBytes();
-  if (summary.frames - toldAt < TOLD) continue;
-  toldAt = summary.frames;
+  if (summary.frames - reportedAt < REPORT_FRAMES) continue;
+  reportedAt = summary.frames;
   process.stdout.write(`${summary.frames} frames, ${Math.round((usedBytes() / 1_048_576) * 10) / 10} MB\n`);
 }
 const grown = usedBytes() - (before ?? 0);

@@ -115,7 +115,7 @@ export class ConnectionEnd {
 }
 
 /** Makes an end slow: resolves when its peer has written as much as fits on the way while the end doesn't read. */
-export async function untilStuck(sender: ConnectionEnd): Promise<void> {
+export async function untilBlocked(sender: ConnectionEnd): Promise<void> {
   const { stream } = sender;
   let left = -1;
   for (let turns = 0; turns < 200 && !stream.writableFinished; turns++) {

@@ -5,7 +5,7 @@ import { type GoServer, startGoNode, startGoServer } from "./go-peer.js";
 import type { Program } from "./program.js";
 import type { Stage } from "./stage.js";
 
-const LOOK_MS = 10;
+const POLL_MS = 10;
 
 /** A Go node. */
 export class GoClusterNode {
@@ -14,7 +14,7 @@ export class GoClusterNode {
   readonly gossip: string;
   readonly #program: Program;
   /** Number of tunnels for each endpoint of this node, as last announced. */
-  #told: Readonly<Record<string, number>> = {};
+  #announced: Readonly<Record<string, number>> = {};
   /** The other nodes by id: proxy address and endpoints. */
   readonly #nodes = new Map<string, { proxy: string; readonly endpoints: Set<string> }>();
   #read = 0;
@@ -45,25 +45,26 @@ export class GoClusterNode {
   async #run(): Promise<void> {
     while (!this.#stopped) {
       await this.#announce();
-      this.#hear();
+      this.#applyEvents();
       await this.#route();
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   }
 
   /** Announces this node's tunnels to the cluster. */
   async #announce(): Promise<void> {
     const now = await this.server.listeners();
-    for (const endpoint of new Set([...Object.keys(now), ...Object.keys(this.#told)])) {
+    for (const endpoint of new Set([...Object.keys(now), ...Object.keys(this.#announced)])) {
       const count = now[endpoint];
       if (count === undefined) this.#program.write(`delete endpoint:${endpoint}`);
-      else if (count !== this.#told[endpoint]) this.#program.write(`upsert endpoint:${endpoint} ${count}`);
+      else if (count !== this.#announced[endpoint])
+        this.#program.write(`upsert endpoint:${endpoint} ${count}`);
     }
-    this.#told = now;
+    this.#announced = now;
   }
 
   /** Applies what gossip has reported since the last call. */
-  #hear(): void {
+  #applyEvents(): void {
     for (; this.#read < this.#program.lines.length; this.#read++) {
       const { id, key, msg, value, reachable } = this.#program.lines[this.#read]?.fields ?? {};
       const node = this.#nodes.get(String(id)) ?? { proxy: "", endpoints: new Set<string>() };

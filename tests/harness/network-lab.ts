@@ -148,7 +148,7 @@ export class LabHost {
   }
 
   /** Drops everything that arrives from these hosts. Packets to them still go out: use it on both sides for a partition. */
-  async deafTo(hosts: readonly LabHost[]): Promise<void> {
+  async dropPacketsFrom(hosts: readonly LabHost[]): Promise<void> {
     for (const { ipv4, ipv6 } of hosts) {
       await this.#filter("iptables", `-A INPUT -s ${ipv4} -j DROP`);
       await this.#filter("ip6tables", `-A INPUT -s ${ipv6} -j DROP`);
@@ -192,7 +192,10 @@ export class LabHost {
 
 /** Separates two groups of hosts from each other. */
 export async function partition(a: readonly LabHost[], b: readonly LabHost[]): Promise<void> {
-  await Promise.all([...a.map((host) => host.deafTo(b)), ...b.map((host) => host.deafTo(a))]);
+  await Promise.all([
+    ...a.map((host) => host.dropPacketsFrom(b)),
+    ...b.map((host) => host.dropPacketsFrom(a)),
+  ]);
 }
 
 async function ip(command: string): Promise<string> {

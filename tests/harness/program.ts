@@ -8,7 +8,7 @@ import { basename, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import { PATIENCE_MS, within } from "./deadline.js";
-import { expectNoSecrets, registerGiven } from "./secrets.js";
+import { expectNoSecrets, registerInputs } from "./secrets.js";
 import type { Stage } from "./stage.js";
 
 /** One line of output: its text, and its fields if it is JSON. */
@@ -55,7 +55,7 @@ export class Program {
     this.#stopCode = options.stopCode;
     this.#showsSecrets = options.showsSecrets === true;
     this.#given = [args, options.env];
-    registerGiven(...this.#given);
+    registerInputs(...this.#given);
     const env = { ...process.env, ...options.env };
     this.#child = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"], env });
     this.#child.stdin.on("error", () => {});
@@ -100,8 +100,9 @@ export class Program {
 
   /** Returns the first log record with this message (`msg`) or event name. */
   waitFor(message: string, options: WaitOptions = {}): Promise<LogLine> {
-    const isIt = ({ fields }: LogLine): boolean => fields["msg"] === message || fields["event"] === message;
-    return this.waitForLine(isIt, `line "${message}"`, options);
+    const matches = ({ fields }: LogLine): boolean =>
+      fields["msg"] === message || fields["event"] === message;
+    return this.waitForLine(matches, `line "${message}"`, options);
   }
 
   /** The last lines, for error messages. */
@@ -164,7 +165,7 @@ export class Program {
     if (warning !== undefined) throw new Error(`${this.name}: ${warning.text}`);
     if (this.#showsSecrets) return;
     // The files may contain different secrets by now.
-    registerGiven(...this.#given);
+    registerInputs(...this.#given);
     expectNoSecrets(
       this.name,
       this.lines.map(({ text }) => text),

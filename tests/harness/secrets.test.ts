@@ -34,10 +34,7 @@ it.each<[string, () => string]>([
   ["a cookie that a test has registered", () => secret("session-0123456789")],
   ["a token", () => token("HS256", "some key", { exp: inSeconds(60) })],
   ["a token's signature", () => token("RS256", rsaPair().privateKey, {}).split(".")[2] ?? ""],
-  [
-    "a token that a program made",
-    () => unsigned({ alg: "HS256" }, { sub: "x" }, base64url("x".repeat(32))),
-  ],
+  ["a token that a program made", () => unsigned({ alg: "HS256" }, { sub: "x" }, base64url("x".repeat(32)))],
   ["a private key", () => privatePem(ecPair())],
   ["a private key's d, in a JWK", () => ecPair().privateKey.export({ format: "jwk" }).d ?? ""],
   ["a hop's secret", () => `x-piko-hop: ${randomBytes(16).toString("base64url")}`],

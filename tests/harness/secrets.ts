@@ -52,7 +52,7 @@ export function register(value: string): void {
 }
 
 /** Registers what a program receives by its arguments, its environment and the files that these name. */
-export function registerGiven(args: readonly string[], env: Readonly<Record<string, string>> = {}): void {
+export function registerInputs(args: readonly string[], env: Readonly<Record<string, string>> = {}): void {
   const words = args.flatMap((arg) => (arg.includes(" --") ? arg.split(/\s+/) : [arg]));
   for (const [at, word] of words.entries()) {
     const [, name, value = words[at + 1]] = /^--([\w.-]+)(?:=([^]*))?$/.exec(word) ?? [];

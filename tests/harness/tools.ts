@@ -4,7 +4,7 @@ import { execFile } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { basename, delimiter, join } from "node:path";
 import { promisify } from "node:util";
-import { expectNoSecrets, registerGiven } from "./secrets.js";
+import { expectNoSecrets, registerInputs } from "./secrets.js";
 
 /** The program's path, or undefined. */
 export function findTool(name: string): string | undefined {
@@ -53,7 +53,7 @@ export async function run(
   args: readonly string[],
   options: RunOptions = {},
 ): Promise<ToolResult> {
-  registerGiven(args, options.env);
+  registerInputs(args, options.env);
   const result = await runUnwatched(name, args, options);
   if (options.showsSecrets !== true)
     expectNoSecrets(basename(name), `${result.stdout}\n${result.stderr}`.split("\n"));

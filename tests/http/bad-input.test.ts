@@ -74,11 +74,7 @@ describe("a request head that is malformed", () => {
       `POST / HTTP/1.1\r\n${host}Content-Length: 99999999999999999999\r\n\r\n`,
       400,
     ],
-    [
-      "an unknown encoding",
-      `POST / HTTP/1.1\r\n${host}Transfer-Encoding: gzip, chunked\r\n\r\n`,
-      501,
-    ],
+    ["an unknown encoding", `POST / HTTP/1.1\r\n${host}Transfer-Encoding: gzip, chunked\r\n\r\n`, 501],
     ["chunks twice", `POST / HTTP/1.1\r\n${host}Transfer-Encoding: chunked, chunked\r\n\r\n`, 501],
     ["chunks in HTTP/1.0", `POST / HTTP/1.0\r\n${host}Transfer-Encoding: chunked\r\n\r\n`, 400],
   ])("by %s is refused", async (_what, bytes, status) => {

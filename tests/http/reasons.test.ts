@@ -39,7 +39,7 @@ async function expectLogged(server: RunningServer, reason: ReasonCode, status: n
 }
 
 /** Expects the same, and the reason in the answer as well. */
-async function expectTold(
+async function expectReason(
   server: RunningServer,
   reason: ReasonCode,
   answer: Answer,
@@ -79,32 +79,32 @@ describe("a request that fails because its client", () => {
   });
 
   it("sends a malformed body", async () => {
-    await expectTold(server, "bad_request", await send(server, chunked("x\r\n")));
+    await expectReason(server, "bad_request", await send(server, chunked("x\r\n")));
   });
 
   it("sends a body that is too large", async () => {
     const head = "POST / HTTP/1.1\r\nHost: web.test\r\nContent-Length: 1001\r\n\r\n";
-    await expectTold(server, "too_large", await send(server, head));
+    await expectReason(server, "too_large", await send(server, head));
   });
 
   it("stops sending its body", async () => {
-    await expectTold(server, "request_timeout", await send(server, chunked("5\r\nhel")));
+    await expectReason(server, "request_timeout", await send(server, chunked("5\r\nhel")));
   });
 
   it("names no endpoint", async () => {
     const answer = await send(server, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    await expectTold(server, "no_endpoint", answer, "");
+    await expectReason(server, "no_endpoint", answer, "");
   });
 
   it("requests a path that doesn't exist", async () => {
     const answer = await send(server, "GET /_piko/nothing HTTP/1.1\r\nHost: web.test\r\n\r\n");
-    await expectTold(server, "not_found", answer, "");
+    await expectReason(server, "not_found", answer, "");
   });
 
   it("is a page of another origin", async () => {
     const upgrade = "Connection: upgrade\r\nUpgrade: websocket\r\nOrigin: http://other.test";
     const head = `GET /_piko/v1/tcp/web HTTP/1.1\r\nHost: web.test\r\n${upgrade}\r\n\r\n`;
-    await expectTold(server, "forbidden", await send(server, head), "");
+    await expectReason(server, "forbidden", await send(server, head), "");
   });
 
   it("disconnects", async () => {
@@ -155,7 +155,7 @@ describe("a request that the node refuses", () => {
     const server = await startServer(scene, { "proxy.auth.jwks.endpoint": "http://127.0.0.1:1/keys" });
     const bearer = "Authorization: Bearer e30.e30.e30";
     const answer = await send(server, `GET / HTTP/1.1\r\nHost: web.test\r\n${bearer}\r\n\r\n`);
-    await expectTold(server, "auth_unready", answer, "");
+    await expectReason(server, "auth_unready", answer, "");
   });
 
   it("because there are too many", async () => {
@@ -165,7 +165,7 @@ describe("a request that the node refuses", () => {
     const client = await RawClient.connect(scene, server.proxy);
     client.send(get("/hang"));
     await service.request("/hang");
-    await expectTold(server, "limit", await ask(server.proxy));
+    await expectReason(server, "limit", await ask(server.proxy));
   });
 
   it("in the end, because the node stops", async () => {
@@ -200,7 +200,7 @@ describe("a service that", () => {
   async function expectFrom(endpoint: string, reason: ReasonCode, addr: string, flags: string[] = []) {
     const agent = await agentOf(endpoint, addr, flags);
     const answer = await send(server, `GET /hang HTTP/1.1\r\nHost: ${endpoint}.test\r\n\r\n`);
-    await expectTold(server, reason, answer, endpoint);
+    await expectReason(server, reason, answer, endpoint);
     const line = await agent.waitFor("request");
     expect(line.fields).toMatchObject({ "endpoint-id": endpoint, reason });
     return answer;
@@ -275,7 +275,7 @@ describe("a service that", () => {
 
   it("has no agent", async () => {
     const answer = await send(server, "GET / HTTP/1.1\r\nHost: nobody.test\r\n\r\n");
-    await expectTold(server, "no_upstream", answer, "nobody");
+    await expectReason(server, "no_upstream", answer, "nobody");
   });
 
   it("answers with an error of its own has no reason, even if a field of the answer names one", async () => {
@@ -305,7 +305,7 @@ describe("a connection to the service that breaks", () => {
     client.send("POST /hang HTTP/1.1\r\nHost: web.test\r\nContent-Length: 0\r\n\r\n");
     await service.request("/hang");
     await agent.kill();
-    await expectTold(server, "tunnel_lost", await client.response());
+    await expectReason(server, "tunnel_lost", await client.response());
   });
 
   it("between nodes", async () => {
@@ -318,14 +318,14 @@ describe("a connection to the service that breaks", () => {
       const one = await ask(a.proxy);
       return one.status === 502 && one;
     }, "502");
-    await expectTold(a, "node_unreachable", answer);
+    await expectReason(a, "node_unreachable", answer);
   });
 });
 
 it("there are no other reasons", () => {
   // Reasons of a single attempt: the request goes to a better upstream, or back to other tunnels of the agent.
-  const ofTries: readonly ReasonCode[] = ["silent", "refused"];
+  const triesOnly: readonly ReasonCode[] = ["silent", "refused"];
   const inside = ALL_REASONS.filter(({ side }) => side === "internal").map(({ code }) => code);
   const missing = ALL_REASONS.map(({ code }) => code).filter((code) => !seen.has(code));
-  expect(missing.filter((code) => !ofTries.includes(code) && !inside.includes(code))).toEqual([]);
+  expect(missing.filter((code) => !triesOnly.includes(code) && !inside.includes(code))).toEqual([]);
 });

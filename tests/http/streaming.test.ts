@@ -109,7 +109,7 @@ function ask(
 }
 
 /** Whether the client's socket accepted a block within `ms`. */
-async function tookWithin(client: RawClient, block: Buffer, ms: number): Promise<boolean> {
+async function acceptsWithin(client: RawClient, block: Buffer, ms: number): Promise<boolean> {
   const taken = new Promise<true>((resolve) => client.socket.write(block, () => resolve(true)));
   return await Promise.race([taken, delay(ms, false)]);
 }
@@ -168,7 +168,7 @@ describe("a body", () => {
     const watch = new MemoryWatch([tunnel.server.program, tunnel.agent]);
     // Writes until nothing has been accepted for a while: by then, all kernel buffers and windows are full.
     const block = Buffer.alloc(1024 * 1024);
-    while (await tookWithin(client, block, 500));
+    while (await acceptsWithin(client, block, 500));
     expect(client.socket.bytesWritten).toBeLessThan(64 * 1024 * 1024);
     const answer = await ask("/bytes?n=1000000");
     for await (const _ of answer);

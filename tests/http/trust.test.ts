@@ -52,7 +52,7 @@ async function send(to: RunningServer, ...pieces: readonly (string | Buffer)[]):
   return await seenBy(client);
 }
 
-const SAID =
+const FORWARDED_FIELDS =
   "X-Forwarded-For: 192.0.2.1, 10.0.0.9\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.example\r\n";
 
 /** The client that the last line of the access log names. */
@@ -63,7 +63,7 @@ async function loggedClient(of: RunningServer, from: number): Promise<unknown> {
 describe("X-Forwarded fields", () => {
   it("from a client that isn't trusted are replaced, except X-Forwarded-For, which is appended to", async () => {
     const from = server.program.lines.length;
-    expect(await send(server, request(SAID))).toMatchObject({
+    expect(await send(server, request(FORWARDED_FIELDS))).toMatchObject({
       "x-forwarded-for": "192.0.2.1, 10.0.0.9, 127.0.0.1",
       "x-forwarded-proto": "http",
       "x-forwarded-host": "web.test:80",
@@ -81,7 +81,13 @@ describe("X-Forwarded fields", () => {
 
   it("appear once each, whatever was sent", async () => {
     const client = await RawClient.connect(scene, server.proxy);
-    client.send(request(SAID + SAID.toLowerCase() + SAID.toUpperCase().replace("HTTPS", "https")));
+    client.send(
+      request(
+        FORWARDED_FIELDS +
+          FORWARDED_FIELDS.toLowerCase() +
+          FORWARDED_FIELDS.toUpperCase().replace("HTTPS", "https"),
+      ),
+    );
     const { body } = await client.response();
     const { rawHeaders } = JSON.parse(body.toString()) as { rawHeaders: string[] };
     const names = rawHeaders.filter((_, i) => i % 2 === 0).map((name) => name.toLowerCase());
@@ -93,7 +99,7 @@ describe("X-Forwarded fields", () => {
   it("from a trusted proxy are kept, and name the client in the log", async () => {
     const trusting = await start({ "proxy.trusted-proxies": "127.0.0.1,10.0.0.0/8" });
     const from = trusting.program.lines.length;
-    expect(await send(trusting, request(SAID))).toMatchObject({
+    expect(await send(trusting, request(FORWARDED_FIELDS))).toMatchObject({
       "x-forwarded-for": "192.0.2.1, 10.0.0.9, 127.0.0.1",
       "x-forwarded-proto": "https",
       "x-forwarded-host": "shop.example",
@@ -108,7 +114,7 @@ describe("X-Forwarded fields", () => {
 
   it("from a proxy that isn't one of the trusted ones are replaced", async () => {
     const trusting = await start({ "proxy.trusted-proxies": "127.0.0.2,10.0.0.0/8" });
-    expect((await send(trusting, request(SAID)))["x-forwarded-proto"]).toBe("http");
+    expect((await send(trusting, request(FORWARDED_FIELDS)))["x-forwarded-proto"]).toBe("http");
   });
 
   it.runIf(haveTools("curl"))("from a client are treated on the next node as on the first", async () => {
@@ -119,12 +125,12 @@ describe("X-Forwarded fields", () => {
       const { status } = await curl(first.proxy, "web", "/item");
       return status === 200;
     }, "the endpoint at the other node");
-    expect(await send(first, request(SAID))).toMatchObject({
+    expect(await send(first, request(FORWARDED_FIELDS))).toMatchObject({
       "x-forwarded-for": "192.0.2.1, 10.0.0.9, 127.0.0.1, 127.0.0.1",
       "x-forwarded-proto": "https",
       "x-forwarded-host": "shop.example",
     });
-    expect((await send(second, request(SAID)))["x-forwarded-proto"]).toBe("http");
+    expect((await send(second, request(FORWARDED_FIELDS)))["x-forwarded-proto"]).toBe("http");
   });
 
   it("match each request's own host on a connection with requests for several", async () => {
@@ -170,7 +176,7 @@ describe("Piko's own fields", () => {
   });
 
   it("don't make a client's other fields trusted", async () => {
-    const seen = await send(server, request(`x-piko-forward: true\r\n${SAID}`));
+    const seen = await send(server, request(`x-piko-forward: true\r\n${FORWARDED_FIELDS}`));
     expect(seen["x-forwarded-proto"]).toBe("http");
   });
 });
@@ -183,18 +189,21 @@ const V2_LOCAL: Buffer = Buffer.from("0d0a0d0a000d0a515549540a20000000", "hex");
 describe("a PROXY protocol header", () => {
   const required = { "proxy.proxy-protocol": "required" };
   const optional = { "proxy.proxy-protocol": "optional" };
-  let demanding: RunningServer;
+  let strict: RunningServer;
   let tolerant: RunningServer;
   const scope = perFile();
 
   beforeAll(async () => {
-    demanding = await startServer(scope, { ...required, "proxy.http.read-header-timeout": "2s" });
+    strict = await startServer(scope, { ...required, "proxy.http.read-header-timeout": "2s" });
     tolerant = await startServer(scope, optional);
-    for (const each of [demanding, tolerant]) await startAgent(scope, each.upstream, "web", service.addr);
+    for (const each of [strict, tolerant]) await startAgent(scope, each.upstream, "web", service.addr);
   });
 
   /** The address that the service and the log get if these bytes arrive first. */
-  async function clientBehind(to: RunningServer, ...pieces: readonly (string | Buffer)[]): Promise<unknown> {
+  async function reportedClient(
+    to: RunningServer,
+    ...pieces: readonly (string | Buffer)[]
+  ): Promise<unknown> {
     const from = to.program.lines.length;
     const seen = await send(to, ...pieces);
     expect(await loggedClient(to, from)).toBe(seen["x-forwarded-for"]);
@@ -209,9 +218,9 @@ describe("a PROXY protocol header", () => {
     ["of version 2 with the command LOCAL", V2_LOCAL, "127.0.0.1"],
   ])("%s reports the client's address", async (_, header, address) => {
     const whole = Buffer.concat([Buffer.from(header as string, "latin1"), Buffer.from(request())]);
-    for (const to of [demanding, tolerant]) {
-      expect(await clientBehind(to, whole)).toBe(address);
-      expect(await clientBehind(to, header, request())).toBe(address);
+    for (const to of [strict, tolerant]) {
+      expect(await reportedClient(to, whole)).toBe(address);
+      expect(await reportedClient(to, header, request())).toBe(address);
     }
   });
 
@@ -220,7 +229,7 @@ describe("a PROXY protocol header", () => {
     ["2", V2],
   ])("of version %s may arrive byte by byte", async (_, header) => {
     const bytes = Buffer.concat([Buffer.from(header as string, "latin1"), Buffer.from(request())]);
-    const client = await RawClient.connect(scene, demanding.proxy);
+    const client = await RawClient.connect(scene, strict.proxy);
     for (const byte of bytes) {
       await new Promise((resolve) => client.socket.write(Buffer.of(byte), resolve));
     }
@@ -228,7 +237,7 @@ describe("a PROXY protocol header", () => {
   });
 
   it("applies to every request on its connection", async () => {
-    const client = await RawClient.connect(scene, demanding.proxy);
+    const client = await RawClient.connect(scene, strict.proxy);
     client.send(V1 + request() + request());
     for (let i = 0; i < 2; i++) expect((await seenBy(client))["x-forwarded-for"]).toBe("192.0.2.7");
     client.send(request());
@@ -236,7 +245,7 @@ describe("a PROXY protocol header", () => {
   });
 
   it("may come only once", async () => {
-    const client = await RawClient.connect(scene, demanding.proxy);
+    const client = await RawClient.connect(scene, strict.proxy);
     client.send(V1 + V1 + request());
     expect((await client.response()).status).toBe(400);
   });
@@ -247,11 +256,11 @@ describe("a PROXY protocol header", () => {
     ["that never ends", `PROXY ${"x".repeat(200)}`],
     ["of an unknown version", "\r\n\r\n\0\r\nQUIT\n\x31"],
   ])("%s ends a connection that requires one, without an answer", async (_, bytes) => {
-    const before = (await metric(demanding.admin, 'piko_proxy_limited_total{limit="proxy_protocol"}')) ?? 0;
-    const client = await RawClient.connect(scene, demanding.proxy);
+    const before = (await metric(strict.admin, 'piko_proxy_limited_total{limit="proxy_protocol"}')) ?? 0;
+    const client = await RawClient.connect(scene, strict.proxy);
     client.send(bytes);
     expect((await client.rest()).length).toBe(0);
-    await untilMetric(demanding.admin, 'piko_proxy_limited_total{limit="proxy_protocol"}', before + 1);
+    await untilMetric(strict.admin, 'piko_proxy_limited_total{limit="proxy_protocol"}', before + 1);
   });
 
   it("that is malformed also ends a connection for which it is optional", async () => {
@@ -261,14 +270,14 @@ describe("a PROXY protocol header", () => {
   });
 
   it("must arrive in time", async () => {
-    const client = await RawClient.connect(scene, demanding.proxy);
+    const client = await RawClient.connect(scene, strict.proxy);
     client.send("PROXY TCP4");
     expect((await client.rest(5_000)).length).toBe(0);
-    expect(await metric(demanding.admin, 'piko_proxy_limited_total{limit="read_header_timeout"}')).toBe(1);
+    expect(await metric(strict.admin, 'piko_proxy_limited_total{limit="read_header_timeout"}')).toBe(1);
   });
 
   it("may be missing if it is optional", async () => {
-    expect(await clientBehind(tolerant, request())).toBe("127.0.0.1");
+    expect(await reportedClient(tolerant, request())).toBe("127.0.0.1");
     const slow = await RawClient.connect(scene, tolerant.proxy);
     for (const byte of request().replace("GET", "POST")) {
       await new Promise((resolve) => slow.socket.write(byte, resolve));
@@ -282,7 +291,7 @@ describe("a PROXY protocol header", () => {
     const client = await RawClient.connect(scene, some.proxy);
     client.send(V1 + request());
     expect((await client.response()).status).toBe(400);
-    expect(await clientBehind(some, request())).toBe("127.0.0.1");
+    expect(await reportedClient(some, request())).toBe("127.0.0.1");
     const all = await start({ ...required, ...elsewhere });
     expect((await (await RawClient.connect(scene, all.proxy)).rest()).length).toBe(0);
   });
@@ -304,7 +313,7 @@ describe("a PROXY protocol header", () => {
   });
 
   it.runIf(haveTools("curl"))("of curl is accepted", async () => {
-    const { stdout } = await curl(demanding.proxy, "web", "/reflect", { args: ["--haproxy-protocol"] });
+    const { stdout } = await curl(strict.proxy, "web", "/reflect", { args: ["--haproxy-protocol"] });
     expect((JSON.parse(stdout) as { headers: Seen }).headers["x-forwarded-for"]).toBe("127.0.0.1");
   });
 
@@ -339,7 +348,7 @@ describe("a PROXY protocol header", () => {
     const path = join(await scene.directory(), "haproxy.cfg");
     await writeFile(
       path,
-      `defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\nlisten lb\n  bind fd@3\n  server piko ${demanding.proxy} ${option}\n`,
+      `defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\nlisten lb\n  bind fd@3\n  server piko ${strict.proxy} ${option}\n`,
     );
     const haproxy = spawn("haproxy", ["-db", "-f", path], { stdio: ["ignore", "ignore", "ignore", fd] });
     const ended = once(haproxy, "exit");

@@ -95,11 +95,11 @@ describe.runIf(chromium !== undefined || haveTools("chromium"))("--host-header r
       "--host-resolver-rules=MAP dev.example.com 127.0.0.1",
       `http://dev.example.com:${proxyPort}/`,
     ]);
-    const saying = (text: string): Promise<URLSearchParams> =>
+    const pageWith = (text: string): Promise<URLSearchParams> =>
       eventually(() => said.find((each) => each.get("text") === text), `page that says "${text}"`);
-    const first = await saying("one");
+    const first = await pageWith("one");
     await eventually(() => pages() > 0, "WebSocket of the page");
     await writeFile(join(folder, "word.js"), word("two"));
-    expect((await saying("two")).get("load")).toBe(first.get("load"));
+    expect((await pageWith("two")).get("load")).toBe(first.get("load"));
   });
 });

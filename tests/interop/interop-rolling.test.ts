@@ -37,11 +37,11 @@ describe.skipIf(!haveGo)("our nodes, replaced while a Go node stays,", () => {
       for (let i = 0; i < agents; i++)
         await startAgent(scene, cluster.balancer.upstream, "web", service, AGENT);
       await cluster.knows("web");
-      const [ours, gos] = [cluster.balancer.proxy, go.server.proxy].map((proxy) =>
+      const [ours, theirs] = [cluster.balancer.proxy, go.server.proxy].map((proxy) =>
         Traffic.start(scene, proxy, "web", { get: 120 * RATE, post: 60 * RATE, slow: 4 * RATE }),
       );
       for (let i = 0; i < ROUNDS; i++) await cluster.roll();
-      const reports = [await ours?.stop(), await gos?.stop()];
+      const reports = [await ours?.stop(), await theirs?.stop()];
       console.info(
         `${agents} agents, ${ROUNDS * 3} nodes replaced: ${JSON.stringify(reports.map((report) => report?.counts))}, tunnels to the Go node: ${(await tunnels(go)).join(" counted, ")} open`,
       );

@@ -60,7 +60,7 @@ describe.skipIf(!haveGo)("tokens of golang-jwt", () => {
   });
 
   it("never reach a service if they are refused", () => {
-    scene.expectUnheard();
+    scene.expectNothingReceived();
   });
 
   it.each(WAYS)("are accepted: %s", async (way) => {

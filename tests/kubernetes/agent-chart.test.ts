@@ -11,7 +11,7 @@ import { Chart, documents, find, KUBE_VERSION, KUBE_VERSIONS, problems, ROOT } f
 
 const chart = new Chart(join(ROOT, "deploy/helm/piko-agent"), "my-agent");
 /** The minimal values that the chart accepts. */
-const LEAST = [
+const REQUIRED_VALUES = [
   "image.repository=my-repo/piko",
   "config.connect.url=http://piko-agents.piko:8001",
   "config.listeners[0].endpoint_id=my-endpoint",
@@ -26,14 +26,14 @@ describe.runIf(haveGoTools())("the agents' chart", () => {
   });
 
   it("passes Helm's own checks", async () => {
-    const { code, stdout } = await chart.lint(...LEAST);
+    const { code, stdout } = await chart.lint(...REQUIRED_VALUES);
     expect(stdout).toContain("0 chart(s) failed");
     expect(code).toBe(0);
   });
 
   it.each(KUBE_VERSIONS)("creates manifests that Kubernetes %s accepts", async (version) => {
     const yaml = await chart.render(
-      ...LEAST,
+      ...REQUIRED_VALUES,
       "--set",
       "token.secretName=my-agent",
       "--set",
@@ -53,7 +53,7 @@ describe.runIf(haveGoTools())("the agents' chart", () => {
 
   it("writes the agent's configuration: a port for the probes, and the token if there is one", async () => {
     const settings = async (...args: readonly string[]): Promise<unknown> => {
-      const yaml = await chart.render(...LEAST, ...args);
+      const yaml = await chart.render(...REQUIRED_VALUES, ...args);
       return parse(find(yaml, "ConfigMap", "my-agent-piko-agent")?.data?.["agent.yaml"] ?? "");
     };
     const plain = {
@@ -69,14 +69,14 @@ describe.runIf(haveGoTools())("the agents' chart", () => {
   });
 
   it("mounts the Secret's key as the file that the agent reads", async () => {
-    const yaml = await chart.render(...LEAST, "--set", "token.secretName=my-agent,token.key=jwt");
+    const yaml = await chart.render(...REQUIRED_VALUES, "--set", "token.secretName=my-agent,token.key=jwt");
     const pods = JSON.stringify(find(yaml, "Deployment", "my-agent-piko-agent")?.spec);
     expect(pods).toContain('"secret":{"secretName":"my-agent","items":[{"key":"jwt","path":"token"}]}');
     expect(pods).toContain('{"name":"token","mountPath":"/token","readOnly":true}');
   });
 
   it("requests CPU, gives agents time to drain, and stops none before its replacement is ready", async () => {
-    const yaml = await chart.render(...LEAST, "--set", "config.grace_period=30s");
+    const yaml = await chart.render(...REQUIRED_VALUES, "--set", "config.grace_period=30s");
     expect(find(yaml, "Deployment", "my-agent-piko-agent")?.spec).toMatchObject({
       replicas: 2,
       strategy: { rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },
@@ -135,7 +135,7 @@ describe.runIf(haveGoTools())("the agents' chart", () => {
       "has to be above config.grace_period (1m)",
     ],
   ])("rejects %s", async (_, value, message) => {
-    const { code, stderr } = await chart.template(...LEAST, "--set", value);
+    const { code, stderr } = await chart.template(...REQUIRED_VALUES, "--set", value);
     expect(stderr).toContain(message);
     expect(code).toBe(1);
   });

@@ -32,7 +32,7 @@ describe("a request", () => {
       (n: number) => `GET / HTTP/1.1\r\n${HOST}Connection: ${"c".repeat(n)}\r\n\r\n`,
     ],
     ["head after four empty lines", 4, (n: number) => `${"\r\n".repeat(n)}GET / HTTP/1.1\r\n${HOST}\r\n`],
-  ])("with a %s is served, and with one more is refused", async (_what, most, request) => {
-    expect([await statusOf(request(most)), await statusOf(request(most + 1))]).toEqual([200, 400]);
+  ])("with a %s is served, and with one more is refused", async (_what, max, request) => {
+    expect([await statusOf(request(max)), await statusOf(request(max + 1))]).toEqual([200, 400]);
   });
 });

@@ -154,12 +154,12 @@ describe("memory for buffered bytes", () => {
     const clients = await Promise.all(requests.map(() => rig.connect(server)));
     clients.forEach((client, i) => client.send(requests[i] ?? ""));
     await rig.service.request("/hang?given");
-    const dialled = await rig.connect(server);
-    expect((await ask(dialled, `GET /_piko/v1/tcp/web HTTP/1.1\r\n${HOST}${UPGRADE}\r\n`)).status).toBe(101);
+    const dialed = await rig.connect(server);
+    expect((await ask(dialed, `GET /_piko/v1/tcp/web HTTP/1.1\r\n${HOST}${UPGRADE}\r\n`)).status).toBe(101);
     const agent = await RawClient.connect(rig.scene, server.upstream);
     agent.send(`GET /piko/v1/upstream/x HTTP/1.1\r\nX: ${"x".repeat(5_000)}`);
     await untilMetric(server.admin, "piko_upstreams_pending_connections", 1);
-    for (const client of [...clients, dialled, agent]) client.socket.destroy();
+    for (const client of [...clients, dialed, agent]) client.socket.destroy();
     await untilMetric(server.admin, "piko_proxy_connections", 0);
     await untilMetric(server.admin, "piko_upstreams_pending_connections", 0);
     await untilMetric(server.admin, "piko_proxy_buffered_bytes", 0);

@@ -49,7 +49,10 @@ describe("a collector with a certificate from a private authority", () => {
   });
 
   it.each([
-    ["a program trusts another authority", () => ({ "tracing.tls.root-cas": tls.workshop.authority("other").cert })],
+    [
+      "a program trusts another authority",
+      () => ({ "tracing.tls.root-cas": tls.workshop.authority("other").cert }),
+    ],
     ["a program trusts no private authority", () => ({})],
   ])("gets no spans if %s: the log has the reason, and requests continue", async (_what, flags) => {
     const collector = await startCollector(scene, { tls: collectorTls(tls.server) });

@@ -26,10 +26,10 @@ describe("an alias without its anchor", () => {
     ["server", "upstream:\n  auth:\n    hmac_secret_key: *secret\n", "alias *secret has no anchor"],
     ["agent start", "connect:\n  url: *node\n", "2:8: connect.url: alias *node has no anchor"],
     ["forward start", "connect:\n  url: *node\n", "2:8: connect.url: alias *node has no anchor"],
-  ])("ends piko %s with its position", async (command, yaml, told) => {
+  ])("ends piko %s with its position", async (command, yaml, message) => {
     const { code, stderr } = await runPiko(...command.split(" "), ...configured("alias.yaml", yaml));
     expect(code).toBe(1);
-    expect(stderr).toContain(told);
+    expect(stderr).toContain(message);
   });
 });
 

@@ -10,7 +10,7 @@ import { perTest } from "../harness/stage.js";
 const scene = perTest();
 
 /** Throws when the path of a request is read. */
-const PLANT = `
+const FAULT = `
 const { toString } = Buffer.prototype;
 Buffer.prototype.toString = function (...args) {
   const text = toString.apply(this, args);
@@ -21,7 +21,7 @@ Buffer.prototype.toString = function (...args) {
 
 it("an internal error ends its connection, with one log line, and nothing else", async () => {
   const file = `${await scene.directory()}/plant.mjs`;
-  await writeFile(file, PLANT);
+  await writeFile(file, FAULT);
   const ports = ["proxy", "upstream", "admin", "cluster.gossip"].map(
     (port) => `--${port}.bind-addr=127.0.0.1:0`,
   );

@@ -175,7 +175,7 @@ async function alertFor(server: RunningServer, port: Port, record: Buffer): Prom
 const CUT = /^closed$|^error .*(ECONNRESET|EPIPE|socket disconnected)/;
 
 /** How a port answers a client that it accepts. */
-const LET_IN: Record<Port, string> = {
+const ACCEPTED: Record<Port, string> = {
   proxy: "HTTP/1.1 400 Bad Request",
   upstream: "HTTP/1.1 404 Not Found",
   admin: "HTTP/1.1 200 OK",
@@ -188,7 +188,7 @@ describe.each(PORTS)("the %s port", (port) => {
   });
 
   it("accepts a client with a certificate of its authority", async () => {
-    expect(await ask(server, port, pairOf(clients["one of ours"]))).toBe(LET_IN[port]);
+    expect(await ask(server, port, pairOf(clients["one of ours"]))).toBe(ACCEPTED[port]);
   });
 
   it.each(["TLSv1.2", "TLSv1.3"] as const)(
@@ -293,11 +293,11 @@ describe.each(PORTS)("an authority that is removed from the %s port", (port) => 
       });
       socket.on("session", (session: Buffer) => sessions.push(session));
       expect(await answerOn(socket, "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).toBe(
-        LET_IN[port],
+        ACCEPTED[port],
       );
     }
     expect(sessions.length).toBeGreaterThanOrEqual(2);
-    expect(await ask(server, port, { ...good, session: sessions.at(-1) as Buffer })).toBe(LET_IN[port]);
+    expect(await ask(server, port, { ...good, session: sessions.at(-1) as Buffer })).toBe(ACCEPTED[port]);
     copyFileSync(theirs.cert, authorities);
     await server.program.waitForLine(
       ({ fields }) => fields["msg"] === "certificates read again" && fields["port"] === port,
@@ -308,7 +308,7 @@ describe.each(PORTS)("an authority that is removed from the %s port", (port) => 
       for (const pair of [good, {}])
         expect(await ask(server, port, { ...pair, session })).toMatch(/^(closed|error)/);
     }
-    expect(await ask(server, port, pairOf(clients["another authority's certificate"]))).toBe(LET_IN[port]);
+    expect(await ask(server, port, pairOf(clients["another authority's certificate"]))).toBe(ACCEPTED[port]);
   });
 });
 
@@ -327,7 +327,9 @@ describe("a handshake", () => {
       servername: "localhost",
       ca: readFileSync(ours.cert),
     });
-    expect(await answerOn(socket, "GET / HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n")).toBe(LET_IN.proxy);
+    expect(await answerOn(socket, "GET / HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n")).toBe(
+      ACCEPTED.proxy,
+    );
   });
 
   it("of a thousand silent connections delays no one else, and each one times out", async () => {
@@ -347,7 +349,7 @@ describe("a handshake", () => {
       return socket;
     });
     scene.defer(() => silent.forEach((socket) => socket.destroy()));
-    for (let i = 0; i < 20; i++) expect(await ask(server, "proxy")).toBe(LET_IN.proxy);
+    for (let i = 0; i < 20; i++) expect(await ask(server, "proxy")).toBe(ACCEPTED.proxy);
     await eventually(() => ended === silent.length, "an end of each");
   });
 
@@ -360,6 +362,6 @@ describe("a handshake", () => {
     scene.defer(() => silent.forEach((socket) => socket.destroy()));
     await eventually(async () => /^(closed|error)/.test(await ask(server, "proxy")), "a refusal");
     silent[0]?.destroy();
-    await eventually(async () => (await ask(server, "proxy")) === LET_IN.proxy, "room");
+    await eventually(async () => (await ask(server, "proxy")) === ACCEPTED.proxy, "room");
   });
 });

@@ -66,11 +66,11 @@ together(
     const secure = Traffic.start(scene, balancer.proxy, "web", MIX, () => ({ ca }));
     const { counts, failures } = await plain.stop();
     // According to the metric, no one connects without TLS any more.
-    const plainSoFar = (): Promise<number[]> => Promise.all(cluster.nodes.map(plainConnections));
-    const last = await plainSoFar();
+    const countPlain = (): Promise<number[]> => Promise.all(cluster.nodes.map(plainConnections));
+    const last = await countPlain();
     const seen = secure.count("get");
     await eventually(() => secure.count("get") > seen + 100, "requests by TLS");
-    expect(await plainSoFar()).toEqual(last);
+    expect(await countPlain()).toEqual(last);
 
     await cluster.roll(Object.fromEntries(SWITCHED.map((port) => [`${port}.tls.mode`, "required"])));
     const end = await secure.stop();
@@ -135,7 +135,7 @@ together(
       Traffic.start(scene, proxy, "web", MIX, () => tlsOptions(client)),
     );
     /** Waits until a step has taken effect everywhere and requests from before it have ended. */
-    const goesOn = async (): Promise<void> => {
+    const settle = async (): Promise<void> => {
       const seen = traffic.map((each) => each.count("get"));
       await eventually(
         () => traffic.every((each, at) => each.count("get") > (seen[at] ?? 0) + 200 * RATE),
@@ -143,7 +143,7 @@ together(
       );
       await Promise.all(traffic.map((each) => each.settled()));
     };
-    const readAgain = async (times: number): Promise<void> => {
+    const untilReloaded = async (times: number): Promise<void> => {
       for (const { program } of nodes) {
         await eventually(() => {
           const said = program.lines.filter(({ fields }) => fields["msg"] === "certificates read again");
@@ -151,17 +151,17 @@ together(
         }, "certificates that are read again");
       }
     };
-    await goesOn();
+    await settle();
     trust(old, next);
-    await readAgain(1);
-    await goesOn();
+    await untilReloaded(1);
+    await settle();
     for (const { renew } of sides) renew(next);
-    await readAgain(2);
-    await goesOn();
+    await untilReloaded(2);
+    await settle();
     trust(next);
-    await readAgain(3);
+    await untilReloaded(3);
     await nodes[0].program.waitFor("upstream certificate is no longer valid");
-    await goesOn();
+    await settle();
     const reports = await Promise.all(traffic.map((each) => each.stop()));
     console.info(JSON.stringify(reports.map(({ counts }) => counts)));
     expect(reports.flatMap(({ failures }) => failures).slice(0, 20)).toEqual([]);

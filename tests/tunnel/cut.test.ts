@@ -5,7 +5,7 @@
 import { writeFile } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { beforeAll, describe, expect, it } from "vitest";
-import { ConnectionEnd, untilStuck } from "../harness/connection-end.js";
+import { ConnectionEnd, untilBlocked } from "../harness/connection-end.js";
 import { type Ends, openByDial, openByUpgrade, openTcp, PlayedService } from "../harness/connection-ways.js";
 import { startCluster, untilEndpoints } from "../harness/cluster.js";
 import { eventually } from "../harness/deadline.js";
@@ -83,7 +83,7 @@ const CASES = PLACES.flatMap((place) => {
  * The ends that are connected to the victim directly. For a killed process, the operating system closes these connections
  * with a plain FIN, which can't be told from the peer's own.
  */
-function speaksFor(victim: Victim, way: Way, hop: boolean): readonly ("client" | "service")[] {
+function directEnds(victim: Victim, way: Way, hop: boolean): readonly ("client" | "service")[] {
   if (victim === "forwarder") return ["client"];
   if (victim === "agent") return ["service"];
   if (way !== "upgrade") return [];
@@ -104,13 +104,13 @@ describe("downloads that are cut in the middle", () => {
     const program = victims.get(victim) as Program;
     program.signal(signal);
     for (const [way, { client, service }] of opened) {
-      const spokenFor = signal === "SIGKILL" ? speaksFor(victim, way, place === "over a hop") : [];
+      const direct = signal === "SIGKILL" ? directEnds(victim, way, place === "over a hop") : [];
       for (const [name, end] of [
         ["client", client],
         ["service", service],
       ] as const) {
         const outcome = await end.over();
-        if (!spokenFor.includes(name)) expect([way, name, outcome]).toEqual([way, name, "reset"]);
+        if (!direct.includes(name)) expect([way, name, outcome]).toEqual([way, name, "reset"]);
       }
       expect([way, client.received, service.received]).toEqual([way, 1000, 0]);
     }
@@ -134,7 +134,7 @@ describe.each(PLACES)("while an upload is held back, %s,", (place) => {
       ends.client.read().send(64 * MIB);
       ends.service.send(1);
       await ends.client.got(1);
-      await untilStuck(ends.client);
+      await untilBlocked(ends.client);
       opened.push([way, ends]);
     }
     for (const [, { client }] of opened) client.reset();

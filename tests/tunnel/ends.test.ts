@@ -3,7 +3,7 @@
 // and much data on the way.
 
 import { beforeAll, describe, expect, it } from "vitest";
-import { type ConnectionEnd, untilStuck } from "../harness/connection-end.js";
+import { type ConnectionEnd, untilBlocked } from "../harness/connection-end.js";
 import {
   type Ends,
   openByDial,
@@ -81,7 +81,7 @@ describe.each([...OURS, ...GO])("by %s", (way) => {
     it.each(SIZES)("arrives after %i bytes at a slow reader", async (bytes) => {
       const [from, to] = sides(await open(way), first);
       from.read().send(bytes).end();
-      await untilStuck(from);
+      await untilBlocked(from);
       expect(await to.read().over()).toBe("end");
       expect(to.received).toBe(bytes);
       to.end();
@@ -97,7 +97,7 @@ describe.each(OURS)("by %s", (way) => {
       from.send(3).end();
       expect(await to.read().over()).toBe("end");
       to.send(bytes).end();
-      await untilStuck(to);
+      await untilBlocked(to);
       expect(await from.read().over()).toBe("end");
       expect([to.received, from.received]).toEqual([3, bytes]);
     });
@@ -105,7 +105,7 @@ describe.each(OURS)("by %s", (way) => {
     it.each(SIZES)("%i bytes that were already waiting go the other way", async (bytes) => {
       const [from, to] = sides(await open(way), first);
       to.send(bytes);
-      await untilStuck(to);
+      await untilBlocked(to);
       from.send(3).end();
       to.end();
       expect(await to.read().over()).toBe("end");
@@ -140,7 +140,7 @@ describe.each(OURS)("by %s", (way) => {
     it("arrives while 8 MiB wait for a slow reader", async () => {
       const [from, to] = sides(await open(way), first);
       from.read().send(8 * MIB);
-      await untilStuck(from);
+      await untilBlocked(from);
       from.reset();
       expect(await to.read().over()).toBe("reset");
     });
@@ -148,7 +148,7 @@ describe.each(OURS)("by %s", (way) => {
     it("arrives while 8 MiB wait for its sender", async () => {
       const [from, to] = sides(await open(way), first);
       to.send(8 * MIB);
-      await untilStuck(to);
+      await untilBlocked(to);
       from.reset();
       expect(await to.read().over()).toBe("reset");
     });

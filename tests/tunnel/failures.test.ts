@@ -231,9 +231,9 @@ describe("a tunnel that is refused", () => {
         return;
       }
       const [host = "", port] = server.upstream.split(":");
-      const onward = connect({ host, port: Number(port) });
-      onward.on("error", () => socket.destroy());
-      socket.pipe(onward).pipe(socket);
+      const upstream = connect({ host, port: Number(port) });
+      upstream.on("error", () => socket.destroy());
+      socket.pipe(upstream).pipe(socket);
     });
     // With a second tunnel, the agent would make more requests at once.
     await startAgent(scene, front.addr, "web", service.addr, { flags: ["--connect.tunnels", "1"] });

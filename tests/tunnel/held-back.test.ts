@@ -2,7 +2,7 @@
 // data waits and whenever the reset comes; an end waits for its turn.
 
 import { beforeAll, describe, expect, it } from "vitest";
-import { type ConnectionEnd, untilStuck } from "../harness/connection-end.js";
+import { type ConnectionEnd, untilBlocked } from "../harness/connection-end.js";
 import {
   type Ends,
   listenBySdk,
@@ -79,7 +79,7 @@ describe("without a reader at the other end,", () => {
       service.read().send(bytes);
       client.send(1);
       await service.got(1);
-      await untilStuck(service);
+      await untilBlocked(service);
       service.reset();
       await client.resetUnread(WITHIN_MS, `of a service by ${name}`, known);
     });
@@ -133,7 +133,7 @@ it.each([
     };
     const held = async (who: string, by: ConnectionEnd, other: ConnectionEnd): Promise<void> => {
       by.send(64 * MIB);
-      await untilStuck(by);
+      await untilBlocked(by);
       by.reset();
       // The other side still reads nothing.
       await other.resetUnread(WITHIN_MS, who, known);
@@ -146,7 +146,7 @@ it.each([
     // The forwarder gets no CPU time: the service sees its data stall and resets, although there is still room along the way.
     program.signal("SIGSTOP");
     early.service.send(64 * MIB);
-    await untilStuck(early.service);
+    await untilBlocked(early.service);
     early.service.reset();
     program.signal("SIGCONT");
     await Promise.all([

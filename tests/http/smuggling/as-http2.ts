@@ -15,7 +15,7 @@ export interface StreamRequest {
 }
 
 /** Parts of a case that HTTP/2 has no counterpart for. */
-export type Untold =
+export type Inexpressible =
   | "a version or a first line"
   | "a line"
   | "a chunk"
@@ -26,7 +26,7 @@ export type Untold =
 const OF_CONNECTION = ["connection", "keep-alive", "proxy-connection", "upgrade", "http2-settings"];
 
 /** The requests of a case that HTTP/1.1 reads, or the reason why there are none. */
-export function asHttp2({ outcomes, reaches, sent }: SmugglingCase): StreamRequest[] | Untold {
+export function asHttp2({ outcomes, reaches, sent }: SmugglingCase): StreamRequest[] | Inexpressible {
   const [outcome] = outcomes;
   if (outcome === undefined || outcome.fate === "waits" || reaches?.includes("Upgrade: ") === true) {
     return outcome?.fate === "waits" ? "a message that isn't whole" : "an upgrade";
@@ -45,7 +45,10 @@ export function asHttp2({ outcomes, reaches, sent }: SmugglingCase): StreamReque
   return requests;
 }
 
-function readRequest(text: string, literal: boolean): { request: StreamRequest; rest: string } | Untold {
+function readRequest(
+  text: string,
+  literal: boolean,
+): { request: StreamRequest; rest: string } | Inexpressible {
   const headEnd = text.indexOf("\r\n\r\n");
   if (headEnd < 0) return "a message that isn't whole";
   const [first = "", ...lines] = text.slice(0, headEnd).split("\r\n");

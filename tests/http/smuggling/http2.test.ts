@@ -105,13 +105,13 @@ describe.each([
   ["requests.txt", 185],
   ["chunks.txt", 10],
   ["responses.txt", 60],
-])("%s", (file, least) => {
+])("%s", (file, min) => {
   const cases = readCases(file).flatMap((each) => {
     const requests = asHttp2(each);
     return typeof requests === "string" ? [] : [{ ...each, requests }];
   });
 
-  it("has a counterpart in HTTP/2 for most cases", () => expect(cases.length).toBeGreaterThanOrEqual(least));
+  it("has a counterpart in HTTP/2 for most cases", () => expect(cases.length).toBeGreaterThanOrEqual(min));
 
   it.each(cases)("$title", async ({ answer, outcomes, reaches, requests, title }) => {
     recorder.reset(answer, (bytes) => [bytes]);

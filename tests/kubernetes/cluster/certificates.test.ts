@@ -61,7 +61,7 @@ describe.runIf(haveCluster() && haveGoTools())("the chart with TLS", () => {
   };
 
   /** How often a pod has logged that it read its certificates again. */
-  const readAgain = async (pod: string): Promise<number> =>
+  const countReloads = async (pod: string): Promise<number> =>
     (await namespace.kubectl(["logs", pod])).split("certificates read again").length - 1;
 
   it("uses a renewed certificate from its Secret without losing a request or a stream", async () => {
@@ -84,7 +84,7 @@ describe.runIf(haveCluster() && haveGoTools())("the chart with TLS", () => {
     for (const { metadata } of pods) {
       // Once for each of the two ports with TLS.
       await eventually(
-        async () => (await readAgain(metadata.name)) === 2,
+        async () => (await countReloads(metadata.name)) === 2,
         "certificates read again",
         SYNC_MS,
       );

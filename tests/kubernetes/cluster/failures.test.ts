@@ -36,7 +36,7 @@ describe.runIf(haveCluster())("a cluster of nodes on Kubernetes", () => {
   });
 
   /** Finds a pod that some, but not all, agents are connected to; restarts the agents until there is one. */
-  async function partOfAll(where: (pod: Pod) => boolean = () => true): Promise<Pod> {
+  async function findPartlyUsed(where: (pod: Pod) => boolean = () => true): Promise<Pod> {
     for (;;) {
       for (const pod of await nodes.list()) {
         const count = await nodes.listeners(pod.metadata.name, ENDPOINT);
@@ -47,17 +47,17 @@ describe.runIf(haveCluster())("a cluster of nodes on Kubernetes", () => {
     }
   }
 
-  /** Sends requests to every node except the victim while `happens` runs; returns what each of these nodes answered. */
+  /** Sends requests to every node except the victim while `disrupt` runs; returns what each of these nodes answered. */
   async function others(
     victim: Pod,
-    happens: (flow: (seconds: number) => Promise<unknown>) => Promise<void>,
+    disrupt: (flow: (seconds: number) => Promise<unknown>) => Promise<void>,
   ): Promise<readonly LoadSum[]> {
     const survivors = (await nodes.list()).filter(({ metadata }) => metadata.uid !== victim.metadata.uid);
     const loads = await Promise.all(
       survivors.map(({ status }) => Load.start(namespace, `http://${status.podIP}:8000`, { rate: 100 })),
     );
     let failure: unknown;
-    await happens((seconds) => Promise.all(loads.map((load) => load.flow(seconds)))).catch(
+    await disrupt((seconds) => Promise.all(loads.map((load) => load.flow(seconds)))).catch(
       (error: unknown) => {
         failure = error;
       },
@@ -81,9 +81,9 @@ describe.runIf(haveCluster())("a cluster of nodes on Kubernetes", () => {
   }
 
   it("recovers after a node ran out of memory, and serves throughout", async () => {
-    const victim = await partOfAll();
+    const victim = await findPartlyUsed();
     const { name } = victim.metadata;
-    const eat = await readFile(EAT_MEMORY, "utf8");
+    const script = await readFile(EAT_MEMORY, "utf8");
     const sums = await others(victim, async (flow) => {
       // Starts to wait before the kill: the last state lasts only as long as the dead container exists, and the kubelet may
       // collect that one as surplus while the next is created and not started yet.
@@ -93,10 +93,10 @@ describe.runIf(haveCluster())("a cluster of nodes on Kubernetes", () => {
         "--for=jsonpath={.status.containerStatuses[0]..terminated.reason}=OOMKilled",
         "--timeout=60s",
       ]);
-      const exec = ["exec", name, "--", "node", "--experimental-websocket", "--eval", eat];
-      const eaten = namespace.kubectl(exec).catch(String);
+      const exec = ["exec", name, "--", "node", "--experimental-websocket", "--eval", script];
+      const output = namespace.kubectl(exec).catch(String);
       await killed.catch(async (error: unknown) => {
-        throw new Error(`the node wasn't killed for its memory: ${await eaten}`, { cause: error });
+        throw new Error(`the node wasn't killed for its memory: ${await output}`, { cause: error });
       });
       await namespace.rolledOut("statefulset/piko");
       await nodes.formOneCluster(3);
@@ -108,7 +108,7 @@ describe.runIf(haveCluster())("a cluster of nodes on Kubernetes", () => {
   it.runIf(haveVariable("PIKO_NODE_SHELL"))(
     "recovers after the network was split, and serves throughout",
     async () => {
-      const victim = await partOfAll();
+      const victim = await findPartlyUsed();
       const ip = victim.status.podIP ?? "";
       const rules = [
         ["-s", ip],
@@ -155,7 +155,7 @@ describe.runIf(haveCluster())("a cluster of nodes on Kubernetes", () => {
 
   // Comes last, because it costs a machine.
   it.runIf(haveVariable("PIKO_KILL_NODE"))("keeps serving after a machine died", async () => {
-    const victim = await partOfAll(({ spec }) => spec.nodeName !== machine);
+    const victim = await findPartlyUsed(({ spec }) => spec.nodeName !== machine);
     const dead = victim.spec.nodeName ?? "";
     const alone = (await nodes.list()).filter(({ spec }) => spec.nodeName === dead);
     expect(alone.map(({ metadata }) => metadata.name)).toEqual([victim.metadata.name]);

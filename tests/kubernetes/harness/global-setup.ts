@@ -21,7 +21,7 @@ const LIBRARIES = ["/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/lib64"];
 /** Machines besides the first one. */
 const WORKERS = [2, 3];
 /** Maximum number of attempts to start a machine. */
-const MOST_STARTS = 3;
+const MAX_STARTS = 3;
 
 let startedByUs = false;
 
@@ -84,7 +84,7 @@ function addMachine(number: number, step: (what: string, ...args: readonly strin
     try {
       return step(`adding machine ${number}`, "worker", String(number));
     } catch (error) {
-      if (start === MOST_STARTS) throw error;
+      if (start === MAX_STARTS) throw error;
       step(`ending machine ${number}, which didn't come up`, "kill-worker", String(number));
     }
   }

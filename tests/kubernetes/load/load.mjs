@@ -130,7 +130,7 @@ const sending = setInterval(() => {
   const due = Math.floor(((performance.now() - start) / 1_000) * rate);
   while (sum.sent < due) send(sum.sent);
 }, TICK_MS);
-const telling = setInterval(() => {
+const reporting = setInterval(() => {
   console.log(JSON.stringify({ event: "second", ...second, inFlight }));
   second = { sent: 0, failed: 0, slowestMs: 0 };
 }, 1_000);
@@ -145,7 +145,7 @@ async function end() {
       resolve();
     }, TICK_MS);
   });
-  clearInterval(telling);
+  clearInterval(reporting);
   latencies.sort((a, b) => a - b);
   const percentile = (share) => Number((latencies[Math.floor(latencies.length * share)] ?? 0).toFixed(1));
   const latencyMs = { p50: percentile(0.5), p99: percentile(0.99), max: percentile(0.99999) };
