@@ -13,7 +13,7 @@ import { DemoTokens, refusal } from "./demo/tokens.mjs";
 import { setUp } from "./setup.mjs";
 
 /** How long requests run before a node is stopped, and after it has been replaced. */
-const AROUND_MS = 400;
+const MARGIN_MS = 400;
 /** Much longer than gossip takes. */
 const KNOWN_WITHIN_MS = 10_000;
 
@@ -169,16 +169,16 @@ async function loseNode(signal, expected) {
   const [id] = tunnels.nodeIds;
   const name = cluster.nameOf(id);
   const load = new Load(cluster.ports.proxy);
-  await pause(AROUND_MS);
+  await pause(MARGIN_MS);
   const startMs = Date.now();
   const how = await supervisor.end(name, signal);
   if (how !== expected) throw new Error(`${name} ended after ${signal} with ${describeEnd(how)}`);
   await untilAtHome(id);
   const now = homes().join(" and ");
   await cluster.untilReady();
-  const wholeMs = Date.now() - startMs;
-  await cluster.untilWhole();
-  await pause(AROUND_MS);
+  const readyMs = Date.now() - startMs;
+  await cluster.untilComplete();
+  await pause(MARGIN_MS);
   await load.stop();
   const { count, failures, repeated } = load;
   if (failures.length > 0) {
@@ -188,7 +188,7 @@ async function loseNode(signal, expected) {
   }
   const again = repeated === 0 ? "" : ` (${repeated} sent again, whose connection went with the node)`;
   console.log(
-    `${green("✓")} ${bold(signal.padEnd(10))}to ${name}: the agent is at home on ${now}, a new ${name} came after ${(wholeMs / 1_000).toFixed(1)} s.
+    `${green("✓")} ${bold(signal.padEnd(10))}to ${name}: the agent is at home on ${now}, a new ${name} came after ${(readyMs / 1_000).toFixed(1)} s.
             ${bold(`${count} requests meanwhile, 0 failed`)}${again}`,
   );
 }

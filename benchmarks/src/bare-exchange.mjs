@@ -1,11 +1,11 @@
 // The bytes of requests and responses over one connection of `node:net` or `node:tls`, and nothing else: what TLS costs in
-// the platform itself. The asker sends requests as a node does (on a connection that it has accepted), the answerer responds
+// the platform itself. The requester sends requests as a node does (on a connection that it has accepted), the responder responds
 // as an agent does.
 //
-//   node bare-exchange.mjs asker REQUEST_BYTES RESPONSE_BYTES AT_A_TIME [CERT KEY]    prints its port
-//   node bare-exchange.mjs answerer REQUEST_BYTES RESPONSE_BYTES PORT [CA]            prints "ready"
+//   node bare-exchange.mjs requester REQUEST_BYTES RESPONSE_BYTES AT_A_TIME [CERT KEY]    prints its port
+//   node bare-exchange.mjs responder REQUEST_BYTES RESPONSE_BYTES PORT [CA]            prints "ready"
 //
-// SIGUSR2 starts the asker; a second one stops it, and it prints the number of exchanges in between.
+// SIGUSR2 starts the requester; a second one stops it, and it prints the number of exchanges in between.
 // @ts-check
 
 import { readFileSync } from "node:fs";
@@ -102,7 +102,7 @@ function answer() {
   write = writer(socket);
 }
 
-if (role === "answerer") answer();
+if (role === "responder") answer();
 else {
   const server =
     first === undefined || second === undefined

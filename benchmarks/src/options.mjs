@@ -101,13 +101,13 @@ export function parseOptions(args) {
     },
   });
   const { check, http2, quick } = values;
-  const byTurns = values.tokens || values.tls || values.tracing || values.log;
+  const alternating = values.tokens || values.tls || values.tracing || values.log;
   return {
     help: values.help,
     rounds: parseNumber(
       "rounds",
       values.rounds,
-      quick ? 1 : byTurns ? 15 : http2 ? 9 : check ? 5 : 3,
+      quick ? 1 : alternating ? 15 : http2 ? 9 : check ? 5 : 3,
       1,
       100,
     ),

@@ -28,22 +28,26 @@ export async function startBareExchange(bench, loadCase, tls) {
       core: SUBJECT_CORE,
       stopSignal: "SIGKILL",
     });
-  const asker = start("asker", String(connections), ...(tls === undefined ? [] : [tls.cert, tls.key]));
-  const lines = () => readFileSync(asker.stdoutFile, "utf8").split("\n").slice(0, -1);
-  const port = await bench.waitFor("a port", [asker], () => lines()[0]);
-  const answerer = start("answerer", port, ...(tls === undefined ? [] : [tls.ca]));
-  await bench.waitFor("a connection", [asker, answerer], () =>
-    readFileSync(answerer.stdoutFile, "utf8").includes("ready") ? true : undefined,
+  const requester = start(
+    "requester",
+    String(connections),
+    ...(tls === undefined ? [] : [tls.cert, tls.key]),
   );
-  const programs = [asker, answerer];
+  const lines = () => readFileSync(requester.stdoutFile, "utf8").split("\n").slice(0, -1);
+  const port = await bench.waitFor("a port", [requester], () => lines()[0]);
+  const responder = start("responder", port, ...(tls === undefined ? [] : [tls.ca]));
+  await bench.waitFor("a connection", [requester, responder], () =>
+    readFileSync(responder.stdoutFile, "utf8").includes("ready") ? true : undefined,
+  );
+  const programs = [requester, responder];
   return {
     pids: programs.map(({ pid }) => pid),
     /** @param {number} seconds @returns {Promise<number>} number of exchanges */
     async run(seconds) {
       const before = lines().length;
-      process.kill(asker.pid, "SIGUSR2");
+      process.kill(requester.pid, "SIGUSR2");
       await delay(seconds * 1_000);
-      process.kill(asker.pid, "SIGUSR2");
+      process.kill(requester.pid, "SIGUSR2");
       return Number(await bench.waitFor("a count", programs, () => lines()[before]));
     },
     async stop() {

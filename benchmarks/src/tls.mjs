@@ -67,7 +67,7 @@ export async function measureTls({ bench, options }, say) {
       await bareSecure.stop();
     }
     if (options.goPeerFile !== undefined) {
-      lines.push(await besideGo(options.goPeerFile, { cert, key, ca: ca.cert }));
+      lines.push(await compareToGo(options.goPeerFile, { cert, key, ca: ca.cert }));
     }
     return { report: `${lines.join("\n")}\n`, met };
   } finally {
@@ -79,7 +79,7 @@ export async function measureTls({ bench, options }, say) {
    * @param {string} file
    * @param {{ cert: string, key: string, ca: string }} tls
    */
-  async function besideGo(file, { ca, cert, key }) {
+  async function compareToGo(file, { ca, cert, key }) {
     const flags = ["proxy", "upstream"].flatMap((port) => [
       ...[`--${port}.tls.cert`, cert, `--${port}.tls.key`, key],
     ]);

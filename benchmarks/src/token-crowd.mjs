@@ -35,15 +35,15 @@ export async function measureCrowd(bench, server, path, file, makeToken, say) {
     if (status !== 200) throw new Error(`status ${status}`);
   };
   /** @param {() => Promise<unknown>} act */
-  const waitsWhile = async (act) => {
+  const latencyDuring = async (act) => {
     /** @type {number[]} */
-    const waits = [];
+    const latencies = [];
     const over = new AbortController();
     const probing = (async () => {
       while (!over.signal.aborted) {
         const startMs = performance.now();
         await ask(known, own);
-        waits.push(performance.now() - startMs);
+        latencies.push(performance.now() - startMs);
         await delay(PROBE_MS);
       }
     })();
@@ -51,15 +51,18 @@ export async function measureCrowd(bench, server, path, file, makeToken, say) {
     await act();
     over.abort();
     await probing;
-    waits.sort((a, b) => a - b);
-    return { p99Ms: waits[Math.floor(waits.length * 0.99)] ?? 0, longestMs: waits[waits.length - 1] ?? 0 };
+    latencies.sort((a, b) => a - b);
+    return {
+      p99Ms: latencies[Math.floor(latencies.length * 0.99)] ?? 0,
+      longestMs: latencies[latencies.length - 1] ?? 0,
+    };
   };
   await ask(known, own);
-  const alone = await waitsWhile(() => delay(2_000));
+  const alone = await latencyDuring(() => delay(2_000));
   const aloneMs = await longestPause(bench, server.program, file);
   say(`${REQUESTS} requests with new tokens`);
   const startMs = performance.now();
-  const beside = await waitsWhile(async () => {
+  const beside = await latencyDuring(async () => {
     await Promise.all(tokens.map((token) => ask(token, agent)));
   });
   const tookMs = performance.now() - startMs;

@@ -46,7 +46,7 @@ export class DemoCluster {
     const [first, ...others] = NAMES;
     await this.#startNode(first);
     await Promise.all(others.map((name) => this.#startNode(name)));
-    await this.untilWhole();
+    await this.untilComplete();
   }
 
   /** Binds the balancer, on the usual ports if they are free. */
@@ -79,7 +79,7 @@ export class DemoCluster {
   }
 
   /** Resolves when all nodes are ready and each sees all of them as active. */
-  async untilWhole() {
+  async untilComplete() {
     await this.untilReady();
     for (const node of this.#nodes.values()) {
       while ((await activeNodes(node.admin)) < NAMES.length) {

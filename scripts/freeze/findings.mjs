@@ -42,7 +42,7 @@ export class Findings {
     );
     if (begun.length > 0) this.add("", `${begun.length} of them answers that had begun`);
     this.add("client", `stood still itself for ${Math.round(longestStallMs)} ms at most`);
-    return { failed, unbegun: failed.filter((each) => !begun.includes(each)) };
+    return { failed, unanswered: failed.filter((each) => !begun.includes(each)) };
   }
 
   /**
@@ -66,8 +66,8 @@ export class Findings {
    */
   addComplaints(programs) {
     for (const { name, records } of programs) {
-      const loud = records.filter(({ level }) => level === "warn" || level === "error");
-      if (loud.length > 0) this.add(name, tally(loud.map(({ msg }) => msg)));
+      const complaints = records.filter(({ level }) => level === "warn" || level === "error");
+      if (complaints.length > 0) this.add(name, tally(complaints.map(({ msg }) => msg)));
     }
   }
 }

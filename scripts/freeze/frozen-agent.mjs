@@ -80,9 +80,12 @@ async function watch(stand, { late, rate, seconds, returnMs }, { freeze, thaw })
   await stand.stop();
 
   const findings = new Findings();
-  const { unbegun } = findings.count(asked, load.longestStallMs);
-  findings.promise(unbegun.length === 0, `${unbegun.length} requests failed whose answer had not begun`);
-  const busy = unbegun.filter(({ failure }) => failure?.startsWith("503")).length;
+  const { unanswered } = findings.count(asked, load.longestStallMs);
+  findings.promise(
+    unanswered.length === 0,
+    `${unanswered.length} requests failed whose answer had not begun`,
+  );
+  const busy = unanswered.filter(({ failure }) => failure?.startsWith("503")).length;
   findings.promise(busy === 0, `${busy} of them by a 503`);
 
   const accepted = new Set(

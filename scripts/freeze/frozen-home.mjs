@@ -78,8 +78,11 @@ export async function silentHome({ late, piko, rate, seconds }) {
       const arrivals = new Map((await stand.services.arrivals()).map(({ atMs, id }) => [id, atMs]));
 
       const findings = new Findings();
-      const { unbegun } = findings.count(asked, load.longestStallMs);
-      findings.promise(unbegun.length === 0, `${unbegun.length} requests failed whose answer had not begun`);
+      const { unanswered } = findings.count(asked, load.longestStallMs);
+      findings.promise(
+        unanswered.length === 0,
+        `${unanswered.length} requests failed whose answer had not begun`,
+      );
       const during = asked.filter(({ endMs = 0, startMs }) => endMs > silentMs && startMs < healedMs);
       const swallowed = ({ endMs = 0, id, ownMs }) =>
         (arrivals.get(id) ?? endMs) < Math.min(silentMs, endMs - ownMs - SWALLOWED_MS);

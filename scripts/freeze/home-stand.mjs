@@ -20,7 +20,7 @@ export async function startHome(places) {
     await stand.startAgent(0, await balancer.upstream);
     const connected = () => stand.agents[0]?.records.filter(({ msg }) => msg === "connected") ?? [];
     await until(() => connected().length === HOMES, "tunnels to two nodes");
-    await stand.isServing();
+    await stand.untilServing();
   } catch (error) {
     await stand.stop();
     throw error;

@@ -67,7 +67,7 @@ async function roll({ piko, rate }, nodeLimits, agentLimits, busy, agents = [0, 
     balancer = startBalancer(stand);
     const [proxy, upstream] = [await balancer.proxy, await balancer.upstream];
     for (const index of agents) await stand.startAgent(index, upstream);
-    await stand.isServing();
+    await stand.untilServing();
     if (busy) others = startLoad(place("load", { shares: 1_024 }));
     const load = new Load([proxy], { get: rate, post: rate * 0.3, slow: rate / 50 });
     await pause(SETTLE_MS);
@@ -103,7 +103,7 @@ async function restartAll(stand) {
     await old?.program.stop();
     stand.leaving.length = 0;
     stand.nodes.push(await stand.startNode(i));
-    await stand.isWhole();
+    await stand.untilComplete();
     await pause(SETTLE_MS);
   }
 }

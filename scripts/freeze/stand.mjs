@@ -87,7 +87,7 @@ export class Stand {
     const stand = new Stand(places, await Services.start());
     try {
       for (let i = 0; i < NODES; i++) stand.nodes.push(await stand.startNode(i));
-      await stand.isWhole();
+      await stand.untilComplete();
     } catch (error) {
       await stand.stop();
       throw error;
@@ -100,7 +100,7 @@ export class Stand {
     const stand = await Stand.startNodes(places);
     try {
       for (let i = 0; i < AGENTS; i++) await stand.startAgent(i, stand.nodes[i]?.upstream ?? "");
-      await stand.isServing();
+      await stand.untilServing();
     } catch (error) {
       await stand.stop();
       throw error;
@@ -166,7 +166,7 @@ export class Stand {
   }
 
   /** Every node knows all of them, and is ready. */
-  async isWhole() {
+  async untilComplete() {
     for (const { admin, name } of this.nodes) {
       await until(
         async () => (await this.#activeNodes(admin)) === this.nodes.length,
@@ -177,7 +177,7 @@ export class Stand {
   }
 
   /** The endpoint is known to every node. */
-  async isServing() {
+  async untilServing() {
     for (const { proxy, name } of this.nodes)
       await until(() => isOk(`http://${proxy}/item/0`), `${name} serves`);
   }

@@ -7,7 +7,7 @@ import { connection, DIAL, GET, HOST, KIB, upgrade } from "./connection.mjs";
 import { announcer } from "./gossip-peer.mjs";
 import { agentOf, deafService, endlessService, forwarderOf, silentService } from "./services.mjs";
 
-const AT_ONCE = 50;
+const CONCURRENCY = 50;
 
 /**
  * @typedef {import("./node.mjs").Node} Node
@@ -112,14 +112,14 @@ export const LOADS = [
     open: (node, i) => connection(node.proxy, i, `${CHUNKED}0\r\nA`),
   },
   {
-    name: "60 KiB sent ahead behind a request",
+    name: "60 KiB pipelined after a request",
     limit: "proxy.limits.max_buffered_bytes_per_connection",
     count: 1_000,
     prepare: silentService,
     open: (node, i) => connection(node.proxy, i, GET + GET.repeat(Math.floor((60 * KIB) / GET.length))),
   },
   {
-    name: "5 MB sent ahead behind a request",
+    name: "5 MB pipelined after a request",
     limit: "proxy.limits.max_buffered_bytes_per_connection",
     count: 500,
     prepare: silentService,
@@ -279,5 +279,5 @@ export async function openAll(
   const work = async () => {
     while (next < from + count) await load.open(node, next++, program);
   };
-  await Promise.all(Array.from({ length: Math.min(AT_ONCE, count) }, work));
+  await Promise.all(Array.from({ length: Math.min(CONCURRENCY, count) }, work));
 }

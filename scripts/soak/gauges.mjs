@@ -61,7 +61,7 @@ export function findGrowth(name, samples, handleSlack) {
   const quarter = Math.max(1, Math.floor(samples.length / 4));
   const warm = samples.slice(quarter, quarter * 2);
   const late = samples.slice(-quarter);
-  const most = (/** @type {Sample[]} */ list, /** @type {keyof Sample} */ key) =>
+  const maximum = (/** @type {Sample[]} */ list, /** @type {keyof Sample} */ key) =>
     Math.max(...list.map((sample) => sample[key]));
   const minimum = (/** @type {Sample[]} */ list, /** @type {keyof Sample} */ key) =>
     Math.min(...list.map((sample) => sample[key]));
@@ -75,10 +75,10 @@ export function findGrowth(name, samples, handleSlack) {
     if (after > limit) growth.push(`${name}: ${key} ${before.toFixed(1)} -> ${after.toFixed(1)}`);
   };
   for (const key of /** @type {const} */ (["rssMb", "heapMb"])) {
-    const before = most(warm, key);
+    const before = maximum(warm, key);
     compare(key, before, before * MEMORY_FACTOR + MEMORY_SLACK_MB);
   }
-  compare("handles", most(warm, "handles"), most(warm, "handles") + handleSlack);
-  compare("timers", most(warm, "timers"), most(warm, "timers") + 2);
+  compare("handles", maximum(warm, "handles"), maximum(warm, "handles") + handleSlack);
+  compare("timers", maximum(warm, "timers"), maximum(warm, "timers") + 2);
   return growth;
 }

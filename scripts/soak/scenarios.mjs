@@ -37,7 +37,7 @@ const kept =
  * @param {(client: Client) => Promise<void>} act
  * @returns {Scenario}
  */
-const apart = (act) => async (worker) => {
+const onOwnConnection = (act) => async (worker) => {
   const client = await Client.connect(worker.port);
   try {
     await act(client);
@@ -52,8 +52,8 @@ const apart = (act) => async (worker) => {
  * @param {string} text
  * @param {number} status
  */
-const lastOne = (text, status) =>
-  apart(async (client) => {
+const untilClosed = (text, status) =>
+  onOwnConnection(async (client) => {
     expectStatus(await client.ask(text), status, text);
     await client.end;
   });
@@ -79,7 +79,7 @@ const chunk = `${BODY.length.toString(16)}\r\n${BODY}\r\n`;
  * @param {string} host
  */
 const webSocket = (path, host) =>
-  apart(async (client) => {
+  onOwnConnection(async (client) => {
     const text =
       `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
       "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n";
@@ -159,19 +159,23 @@ export const SCENARIOS = [
       return answers.length;
     },
   ],
-  ["own connection", 30, lastOne(`GET /small HTTP/1.1\r\n${HOST}Connection: close\r\n\r\n`, 200)],
-  ["HTTP/1.0", 10, lastOne(`GET /small HTTP/1.0\r\n${HOST}\r\n`, 200)],
-  ["malformed", 10, lastOne(`GET / HTTP/1.1\r\n${HOST}bad line\r\n\r\n`, 400)],
+  ["own connection", 30, untilClosed(`GET /small HTTP/1.1\r\n${HOST}Connection: close\r\n\r\n`, 200)],
+  ["HTTP/1.0", 10, untilClosed(`GET /small HTTP/1.0\r\n${HOST}\r\n`, 200)],
+  ["malformed", 10, untilClosed(`GET / HTTP/1.1\r\n${HOST}bad line\r\n\r\n`, 400)],
   [
     "bad chunk",
     5,
-    lastOne(`POST /echo HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nxyz\r\n`, 400),
+    untilClosed(`POST /echo HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nxyz\r\n`, 400),
   ],
-  ["early answer", 5, lastOne(`POST /early HTTP/1.1\r\n${HOST}Content-Length: 1000000\r\n\r\nhello`, 413)],
+  [
+    "early answer",
+    5,
+    untilClosed(`POST /early HTTP/1.1\r\n${HOST}Content-Length: 1000000\r\n\r\nhello`, 413),
+  ],
   [
     "dying service",
     5,
-    apart(async (client) => {
+    onOwnConnection(async (client) => {
       const answer = await client.ask(`POST /dies HTTP/1.1\r\n${HOST}Content-Length: 0\r\n\r\n`);
       if (answer !== undefined && answer.status !== 502) throw new Error("a cut answer looked whole");
     }),
@@ -179,7 +183,7 @@ export const SCENARIOS = [
   [
     "half a head",
     5,
-    apart(async (client) => {
+    onOwnConnection(async (client) => {
       client.send(`GET /small HTTP/1.1\r\n${HOST}X-Hal`);
       await new Promise((resolve) => setImmediate(resolve));
     }),
@@ -187,7 +191,7 @@ export const SCENARIOS = [
   [
     "abandoned download",
     5,
-    apart(async (client) => {
+    onOwnConnection(async (client) => {
       client.send(get("/1m"));
       await client.firstBytes();
     }),
@@ -195,7 +199,7 @@ export const SCENARIOS = [
   [
     "abandoned upload",
     5,
-    apart(async (client) => {
+    onOwnConnection(async (client) => {
       client.send(`POST /echo HTTP/1.1\r\n${HOST}Content-Length: 100000\r\n\r\n${BODY}`);
       await client.firstBytes();
     }),
@@ -204,7 +208,7 @@ export const SCENARIOS = [
   [
     "upgrade",
     5,
-    apart(async (client) => {
+    onOwnConnection(async (client) => {
       const text = `GET /raw HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: echo\r\n\r\n`;
       expectStatus(await client.ask(text), 101, text);
       if ((await client.exchange(BODY)) !== BODY) throw new Error("upgraded bytes differ");
@@ -218,7 +222,7 @@ export const SCENARIOS = [
     // Its agent comes and goes: a request may fail, but must be answered.
     "churning endpoint",
     10,
-    apart(async (client) => {
+    onOwnConnection(async (client) => {
       const answer = await client.ask("GET /small HTTP/1.1\r\nHost: churn.test\r\n\r\n");
       if (answer?.status !== 200 && answer?.status !== 502) {
         throw new Error(`churning endpoint: ${answer?.status ?? "no answer"}`);

@@ -42,7 +42,7 @@ let made = 0;
 const id = (): { jti: string; exp: number } => ({ jti: `${made++ % 50}`, exp: inSeconds(600) });
 
 /** Makes a change, and waits until a program has logged the message the given number of times. */
-async function said(
+async function afterChange(
   program: Program,
   message: string,
   change: () => Promise<void>,
@@ -95,12 +95,12 @@ together(
     const traffic = Traffic.start(scene, server.proxy, "web", MIX, undefined, credential);
     await more(traffic, 100);
     // Both ports watch both files.
-    await said(server.program, "key changed", () => replace(b, "the next secret\n"), 2);
+    await afterChange(server.program, "key changed", () => replace(b, "the next secret\n"), 2);
     secret = "the next secret";
-    await said(agent, "connected", () => replace(tokenFile, token("HS256", secret, id())));
+    await afterChange(agent, "connected", () => replace(tokenFile, token("HS256", secret, id())));
     // The requests that began with the old token have finished.
     await traffic.settled();
-    await said(server.program, "key changed", () => replace(a, "the next secret\n"), 2);
+    await afterChange(server.program, "key changed", () => replace(a, "the next secret\n"), 2);
     await more(traffic, 300);
     await ended(traffic);
     expect((await status(server, token("HS256", "the old secret", id()))).status).toBe(401);
@@ -132,7 +132,9 @@ together(
     // tunnel is open.
     const from = agent.lines.length;
     await replace(tokenFile, token("HS256", "the next secret", id()));
-    await said(server.program, "upstream token is no longer valid", () => replace(secret, "the next secret"));
+    await afterChange(server.program, "upstream token is no longer valid", () =>
+      replace(secret, "the next secret"),
+    );
     await agent.waitFor("connected", { from });
     await more(traffic, 300);
     await ended(traffic);
@@ -155,7 +157,7 @@ together("an agent's token is replaced before it expires", PATIENT, async (conte
     flags: [...AGENT, "--connect.token-file", tokenFile],
   });
   const traffic = Traffic.start(scene, server.proxy, "web", MIX);
-  await said(agent, "connected", () => replace(tokenFile, create(600)));
+  await afterChange(agent, "connected", () => replace(tokenFile, create(600)));
   await more(traffic, 300);
   // The first tunnel is closed by now, or is closed now that its token expires.
   await eventually(() => Date.now() > endMs, "the end of the first token");
@@ -229,12 +231,12 @@ together("a JWKS in a file is rotated, and a tenant is added and removed", PATIE
   let [kid, pair] = ["old", old];
   const credential = (): string => `Bearer ${token("RS256", pair.privateKey, id(), { kid })}`;
   const traffic = Traffic.start(scene, server.proxy, "web", MIX, undefined, credential);
-  await said(server.program, "keys read", () => publish({ old, next }));
+  await afterChange(server.program, "keys read", () => publish({ old, next }));
   [kid, pair] = ["next", next];
-  await said(server.program, "tenants changed", () => tenants("a", "b"));
+  await afterChange(server.program, "tenants changed", () => tenants("a", "b"));
   await traffic.settled();
-  await said(server.program, "keys read", () => publish({ next }));
-  await said(server.program, "tenants changed", () => tenants("a"));
+  await afterChange(server.program, "keys read", () => publish({ next }));
+  await afterChange(server.program, "tenants changed", () => tenants("a"));
   await more(traffic, 300);
   await ended(traffic);
   expect(agent.lines.filter(({ fields }) => fields["msg"] === "connected")).toHaveLength(1);

@@ -30,8 +30,8 @@ const yaml = (tenants: readonly Tenant[]): string =>
 
 interface Tenants {
   readonly server: RunningServer;
-  /** Rewrites the file, and waits until the server has logged `said`. */
-  readonly write: (tenants: readonly Tenant[], said: string) => Promise<void>;
+  /** Rewrites the file, and waits until the server has logged `message`. */
+  readonly write: (tenants: readonly Tenant[], message: string) => Promise<void>;
 }
 
 async function start(
@@ -42,10 +42,10 @@ async function start(
   const path = join(await stage.directory(), "server.yaml");
   await writeFile(path, yaml(tenants));
   const server = await startServer(stage, { "config.path": path, ...flags });
-  const write: Tenants["write"] = async (next, said) => {
+  const write: Tenants["write"] = async (next, message) => {
     const from = server.program.lines.length;
     await writeFile(path, yaml(next));
-    await server.program.waitFor(said, { from });
+    await server.program.waitFor(message, { from });
   };
   return { server, write };
 }

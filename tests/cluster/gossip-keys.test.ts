@@ -83,7 +83,7 @@ describe("a cluster under load", () => {
       await startAgent(scene, cluster.balancer.upstream, "web", service.addr, {
         flags: ["--access-log.disable"],
       });
-    await cluster.knows("web");
+    await cluster.untilKnown("web");
     const traffic = Traffic.start(
       scene,
       cluster.balancer.proxy,

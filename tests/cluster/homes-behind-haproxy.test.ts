@@ -16,7 +16,7 @@ import { haveTools } from "../harness/tools.js";
 const LISTENERS = 100;
 /** The promised time. In the short run, other tests slow the machine down. */
 const FIND_MS = LONG ? 10_000 : PATIENCE_MS;
-const EVEN_MS = 120_000;
+const BALANCE_MS = 120_000;
 const FLAGS = { "drain-delay": "1s", "drain-window": "2s" };
 const REBALANCE = { "upstream.rebalance.threshold": "0.2", "upstream.rebalance.shed-rate": "0.05" };
 const scene = perTest();
@@ -75,7 +75,7 @@ describe.runIf(haveTools("haproxy"))("a hundred listeners behind haproxy", () =>
       await eventually(
         async () => (await counts()).every((count) => Math.abs(count - mean) <= 0.3 * mean),
         "even shares",
-        EVEN_MS,
+        BALANCE_MS,
       );
       console.info(
         `${balance}: even after ${Math.round(performance.now() - rolledMs)} ms; ${(await counts()).join(", ")} tunnels`,

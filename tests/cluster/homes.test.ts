@@ -64,7 +64,7 @@ describe("a node that is lost, with one agent", () => {
     const cluster = await RollingCluster.start(scene);
     await startAgent(scene, cluster.balancer.upstream, "web", service.addr, AGENT);
     await untilHomes(cluster.nodes, 1, 2);
-    await cluster.knows("web");
+    await cluster.untilKnown("web");
     let living: readonly RunningServer[] = [...cluster.nodes];
     const traffic = trafficTo(() => living);
     for (let round = 0; round < ROUNDS; round++) {
@@ -74,7 +74,7 @@ describe("a node that is lost, with one agent", () => {
         await cluster.kill(victim);
         await untilHomes(cluster.nodes, 1, 2);
         await cluster.replace();
-        await cluster.knows("web");
+        await cluster.untilKnown("web");
         living = [...cluster.nodes];
       }
     }
@@ -86,7 +86,7 @@ describe("a node that is lost, with one agent", () => {
     const cluster = await RollingCluster.start(scene);
     await startAgent(scene, cluster.balancer.upstream, "web", service.addr, AGENT);
     await untilHomes(cluster.nodes, 1, 2);
-    await cluster.knows("web");
+    await cluster.untilKnown("web");
     const victim = await homeOf(cluster.nodes);
     const living = cluster.nodes.filter((node) => node !== victim);
     const traffic = trafficTo(() => living);

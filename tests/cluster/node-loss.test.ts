@@ -92,10 +92,10 @@ describe("a node that is killed", () => {
       await new Promise((resolve) => void setTimeout(resolve, LONG ? 500 : 100));
     }
     for (const [i, { program }] of survivors.entries()) {
-      const said = program.lines
+      const deaths = program.lines
         .slice(from[i])
         .filter(({ fields }) => ["node joined", "node reachable"].includes(String(fields["msg"])));
-      expect(said.filter(({ fields }) => fields["node-id"] === "n1")).toEqual([]);
+      expect(deaths.filter(({ fields }) => fields["node-id"] === "n1")).toEqual([]);
       const lost = program.lines.filter(({ fields }) => fields["msg"] === "node unreachable");
       expect(new Set(lost.map(({ fields }) => fields["node-id"]))).toEqual(new Set(["n1"]));
     }

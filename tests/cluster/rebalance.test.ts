@@ -53,20 +53,20 @@ it("tunnels move from a full node to two that join, without a failed request", a
     const nodes = await adminJson<ListedNode[]>(first, "/status/cluster/nodes");
     return nodes.map(({ upstreams }) => upstreams);
   };
-  const most = LONG ? 12 : 20;
+  const max = LONG ? 12 : 20;
   // Ten each would be even. The load balancer chooses the node for each new tunnel, so a node may get too many and shed some,
   // too, half a minute later.
   await eventually(
     async () => {
       const counts = await shares();
       return (
-        counts.every((count) => count <= most) && counts.reduce((sum, count) => sum + count, 0) === TUNNELS
+        counts.every((count) => count <= max) && counts.reduce((sum, count) => sum + count, 0) === TUNNELS
       );
     },
-    `shares of at most ${most}`,
+    `shares of at most ${max}`,
     150_000,
   );
   for (const each of traffic) expect((await each.stop()).failures).toEqual([]);
-  expect(await metric(first.admin, "piko_upstreams_shed_total")).toBeGreaterThanOrEqual(TUNNELS - most);
-  expect(connected()).toBeGreaterThanOrEqual(TUNNELS + TUNNELS - most);
+  expect(await metric(first.admin, "piko_upstreams_shed_total")).toBeGreaterThanOrEqual(TUNNELS - max);
+  expect(connected()).toBeGreaterThanOrEqual(TUNNELS + TUNNELS - max);
 }, 240_000);

@@ -23,7 +23,7 @@ describe("nodes that are replaced one after the other", () => {
     const service = await startTrafficService(scene);
     const cluster = await RollingCluster.start(scene);
     for (let i = 0; i < 2; i++) await startAgent(scene, cluster.balancer.upstream, "web", service, AGENT);
-    await cluster.knows("web");
+    await cluster.untilKnown("web");
     const traffic = Traffic.start(scene, cluster.balancer.proxy, "web", {
       get: 180 * RATE,
       post: 110 * RATE,
@@ -43,7 +43,7 @@ describe("nodes that are replaced one after the other", () => {
     const service = await startTrafficService(scene);
     const cluster = await RollingCluster.start(scene);
     await startAgent(scene, cluster.balancer.upstream, "web", service, AGENT);
-    await cluster.knows("web");
+    await cluster.untilKnown("web");
     const traffic = Traffic.start(scene, cluster.balancer.proxy, "web", {
       get: 180 * RATE,
       post: 110 * RATE,
@@ -62,7 +62,7 @@ describe("nodes that are replaced one after the other", () => {
       const service = await startTrafficService(scene);
       const cluster = await RollingCluster.start(scene, { "grace-period": "20s" });
       await startGoAgent(scene, cluster.balancer.upstream, "web", service);
-      await cluster.knows("web");
+      await cluster.untilKnown("web");
       const traffic = Traffic.start(scene, cluster.balancer.proxy, "web", { get: 250 * RATE });
       for (let i = 0; i < ROUNDS; i++) await cluster.roll();
       const { counts, failures } = await traffic.stop();

@@ -123,7 +123,7 @@ export const INTERIM = [
   "HTTP/1.1 100\r\n\r\n",
 ];
 
-export const SPLINTERS = [
+export const FRAGMENTS = [
   "\r",
   "\n",
   "\r\n",

@@ -29,7 +29,7 @@ export interface Summary {
 }
 
 /** A campaign stops after this many disagreements. */
-const ENOUGH = 5;
+const MAX_DISAGREEMENTS = 5;
 
 export async function runCampaign(options: CampaignOptions): Promise<Summary> {
   const { seed, from = 0, cases, stop, onProgress } = options;
@@ -58,7 +58,7 @@ export async function runCampaign(options: CampaignOptions): Promise<Summary> {
     });
     summary.cases += pending.length;
     onProgress?.(summary);
-    if (summary.disagreements.length >= ENOUGH || stop?.() === true) break;
+    if (summary.disagreements.length >= MAX_DISAGREEMENTS || stop?.() === true) break;
   }
   oracle.close();
   return summary;

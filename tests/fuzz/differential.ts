@@ -102,7 +102,7 @@ function startResponse(fuzzCase: ResponseCase, oracle: NodeOracle): Pending {
   const sent = Buffer.concat(agent.sent);
   // The last byte arrives separately: without it, the response must not be complete.
   const proxy = readResponse(sent, [sent.length - 1], { method, http10 });
-  if (proxy.sent.length !== 1 || proxy.came !== sent.length) {
+  if (proxy.sent.length !== 1 || proxy.arrived !== sent.length) {
     return {
       ...pending,
       judge: () => `the proxy reads ${proxy.outcome} in ${JSON.stringify(sent.toString("latin1"))}`,

@@ -9,7 +9,7 @@ import {
   LINE_ENDS,
   ODD_STATUSES,
   SIZES,
-  SPLINTERS,
+  FRAGMENTS,
   STATUSES,
   TRAILERS,
 } from "./body-words.js";
@@ -170,11 +170,11 @@ function responseText(random: SeededRandom): string {
   const body = framedBody(random, fields);
   const line = `${usually(random, VERSIONS, ODD_VERSIONS)} ${usually(random, STATUSES, ODD_STATUSES)}`;
   const lines = [line, ...random.shuffle(fields), "", ""].join("\r\n");
-  const behind =
+  const trailing =
     random.int(0, 9) === 0
       ? random.pick(["garbage", "\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"])
       : "";
-  return `${text}${lines}${body}${behind}`;
+  return `${text}${lines}${body}${trailing}`;
 }
 
 /** Half of the texts stay intact; the others are damaged in up to four places. */
@@ -198,7 +198,7 @@ function mutate(random: SeededRandom, text: string): string {
         break;
       default: {
         const replaced = random.int(0, 1);
-        damaged = damaged.slice(0, at) + random.pick(SPLINTERS) + damaged.slice(at + replaced);
+        damaged = damaged.slice(0, at) + random.pick(FRAGMENTS) + damaged.slice(at + replaced);
       }
     }
   }

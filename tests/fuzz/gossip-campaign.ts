@@ -88,7 +88,7 @@ export class GossipCampaign {
   readonly #kept: Sent[] = [];
   #receiver: TransportReceiver | undefined;
   /** The content of the last packet, if the receiver accepted it. */
-  #got: string | undefined;
+  #received: string | undefined;
   #count = 0;
 
   constructor(seed: number) {
@@ -112,11 +112,11 @@ export class GossipCampaign {
       wallNow: () => this.#wallNow(),
     });
     this.#transport.attach({
-      onPacket: (packet) => (this.#got = packet.toString("latin1")),
+      onPacket: (packet) => (this.#received = packet.toString("latin1")),
       onConnectionRefused: () => {},
       requestEnd: () => ({ find: (_bytes, end) => end }),
       onRequest: (request, _ip, answer) => {
-        this.#got = request.toString("latin1");
+        this.#received = request.toString("latin1");
         answer([].values());
       },
     });
@@ -192,11 +192,11 @@ export class GossipCampaign {
   }
 
   #deliverBytes(bytes: Buffer, expected: string | undefined): void {
-    this.#got = undefined;
+    this.#received = undefined;
     this.#receiver?.onPacket(bytes, "192.0.2.1");
-    if (this.#got !== expected)
+    if (this.#received !== expected)
       throw new Error(
-        `packet ${this.summary.packets}: got ${this.#got}, not ${expected}: ${bytes.toString("hex")}`,
+        `packet ${this.summary.packets}: got ${this.#received}, not ${expected}: ${bytes.toString("hex")}`,
       );
     if (expected !== undefined) this.summary.counted += 1;
   }
@@ -246,16 +246,16 @@ export class GossipCampaign {
     this.summary.requests += 1;
     const counts = whole && !life.foreign && this.#isYoung(id.timeMs) && life.requests.take(id.counter);
     for (const expected of [counts ? text : undefined, undefined]) {
-      this.#got = undefined;
-      this.#bringRequest(bytes);
-      if (this.#got !== expected)
+      this.#received = undefined;
+      this.#deliverRequest(bytes);
+      if (this.#received !== expected)
         throw new Error(
-          `request ${this.summary.requests}: got ${this.#got}, not ${expected}: ${bytes.toString("hex")}`,
+          `request ${this.summary.requests}: got ${this.#received}, not ${expected}: ${bytes.toString("hex")}`,
         );
     }
   }
 
-  #bringRequest(bytes: Buffer): void {
+  #deliverRequest(bytes: Buffer): void {
     try {
       const receiver = this.#receiver;
       const end = receiver?.requestEnd();

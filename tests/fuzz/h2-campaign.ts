@@ -102,7 +102,7 @@ class Clients {
 }
 
 /** Takes the place of an exchange for a call, and counts the ends that are reported to it. */
-class Asker implements UpstreamEvents {
+class Requester implements UpstreamEvents {
   ends = 0;
   answered = false;
   readonly leaves: boolean;
@@ -199,30 +199,30 @@ class Services {
   }
 
   run(random: SeededRandom, summary: H2Summary): void {
-    const askers = Array.from({ length: random.int(1, 5) }, () => this.#ask(random));
+    const requesters = Array.from({ length: random.int(1, 5) }, () => this.#ask(random));
     const socket = this.#socket;
     const frames = conversation(random, "service", random.int(1, MAX_FRAMES));
     const all = (random.int(0, 30) === 0 ? "" : SETTINGS) + frames.join("");
     socket.send(all, random.int(0, all.length));
     summary.frames += frames.length;
     summary.connections++;
-    summary.asked += askers.length;
+    summary.asked += requesters.length;
     socket.take();
     if (random.int(0, 20) === 0) this.#clock.advance(20_000);
     socket.handler?.onClose(undefined);
-    for (const asker of askers) {
-      check(asker.ends === 1, `a request with ${asker.ends} ends`);
-      if (asker.answered) summary.answered++;
+    for (const requester of requesters) {
+      check(requester.ends === 1, `a request with ${requester.ends} ends`);
+      if (requester.answered) summary.answered++;
       else summary.lost++;
     }
     check(this.#pool.connectionCount === 0, "a connection that isn't gone");
     check(this.#budget.used === 0, "bytes that nobody lets go of");
   }
 
-  #ask(random: SeededRandom): Asker {
-    const asker = new Asker(random.int(0, 9) === 0);
-    const call = this.#pool.take(asker);
-    asker.begin(call);
+  #ask(random: SeededRandom): Requester {
+    const requester = new Requester(random.int(0, 9) === 0);
+    const call = this.#pool.take(requester);
+    requester.begin(call);
     const bytes = random.int(0, 2) === 0 ? UPLOAD : REQUEST;
     parseRequestHead(this.#head, bytes, 0, bytes.length);
     const { end } = this.#head;
@@ -231,8 +231,8 @@ class Services {
       call.write(bytes, end, bytes.length);
       if (random.int(0, 1) === 1) call.end(undefined);
     }
-    if (random.int(0, 9) === 0) asker.leave();
-    return asker;
+    if (random.int(0, 9) === 0) requester.leave();
+    return requester;
   }
 }
 

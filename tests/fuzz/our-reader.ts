@@ -44,7 +44,7 @@ export interface RequestsReading extends Reading {
 /** The result for a service's answer. */
 export interface ResponseReading extends Reading {
   /** Bytes that had arrived when the response ended. */
-  readonly came: number;
+  readonly arrived: number;
 }
 
 const MAX_FIELDS = 200;
@@ -223,13 +223,13 @@ export function readResponse(bytes: Buffer, cuts: readonly number[], recipient: 
   const reader = new ResponseReader(answer, limits);
   reader.begin(recipient.method);
   const arrivals = new Arrivals(bytes, cuts);
-  let came = 0;
-  while (answer.outcome === undefined && came < bytes.length) {
+  let arrived = 0;
+  while (answer.outcome === undefined && arrived < bytes.length) {
     // A copy that is overwritten afterwards: the reader must not keep references to its buffer.
-    const piece = Buffer.from(bytes.subarray(came, arrivals.end));
+    const piece = Buffer.from(bytes.subarray(arrived, arrivals.end));
     reader.read(piece, 0, piece.length);
     piece.fill("X");
-    came = arrivals.end;
+    arrived = arrivals.end;
     arrivals.more();
   }
   if (answer.outcome === undefined) reader.finish();
@@ -237,7 +237,7 @@ export function readResponse(bytes: Buffer, cuts: readonly number[], recipient: 
   if (budget.used !== 0) throw new Error(`a reader that has stopped holds ${budget.used} bytes`);
   const whole = answer.outcome === "whole";
   // If the service sent more, it made a mistake, and the connection can't be reused.
-  const clean = reader.persistent && came === bytes.length;
+  const clean = reader.persistent && arrived === bytes.length;
   const outcome = whole && !clean ? "last" : (answer.outcome ?? "incomplete");
-  return { sent: whole ? [answer.sent.bytes] : [], outcome, came };
+  return { sent: whole ? [answer.sent.bytes] : [], outcome, arrived };
 }

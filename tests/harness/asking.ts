@@ -11,7 +11,7 @@ interface Asking {
   /** Returns the answer to one request at a proxy port, within `ms`. */
   ask(proxy: string, path?: string, ms?: number): Promise<RawResponse>;
   /** Repeats the request until the answer has this status. */
-  becomes(proxy: string, status: number, ms?: number): Promise<RawResponse>;
+  untilStatus(proxy: string, status: number, ms?: number): Promise<RawResponse>;
 }
 
 /** Its connections are closed with the stage. */
@@ -23,7 +23,7 @@ export function asking(stage: Stage): Asking {
     client.socket.destroy();
     return response;
   };
-  const becomes = (proxy: string, status: number, ms?: number): Promise<RawResponse> =>
+  const untilStatus = (proxy: string, status: number, ms?: number): Promise<RawResponse> =>
     eventually(
       async () => {
         const response = await ask(proxy).catch(() => undefined);
@@ -32,5 +32,5 @@ export function asking(stage: Stage): Asking {
       `${status}`,
       ms,
     );
-  return { ask, becomes };
+  return { ask, untilStatus };
 }

@@ -19,8 +19,8 @@ export interface Ends {
   readonly service: ConnectionEnd;
 }
 
-/** A service whose side of each connection is played by the test, one connection at a time. */
-export class PlayedService {
+/** A service whose side of each connection is driven by the test, one connection at a time. */
+export class ScriptedService {
   readonly addr: string;
   readonly #taken: Socket[];
   #wake: () => void = () => {};
@@ -31,18 +31,18 @@ export class PlayedService {
   }
 
   /** `upgrades`: whether it answers an upgrade request before it hands over the connection. */
-  static async start(stage: Stage, upgrades: boolean): Promise<PlayedService> {
+  static async start(stage: Stage, upgrades: boolean): Promise<ScriptedService> {
     const taken: Socket[] = [];
     const { addr } = await startRawService(stage, (socket) => {
       const take = (): void => {
         taken.push(socket.pause());
-        played.#wake();
+        scripted.#wake();
       };
       if (upgrades) void readHead(socket).then(() => socket.write(SWITCH, take));
       else take();
     });
-    const played = new PlayedService(addr, taken);
-    return played;
+    const scripted = new ScriptedService(addr, taken);
+    return scripted;
   }
 
   /** The next connection. */
@@ -58,7 +58,7 @@ export class PlayedService {
 const SWITCH = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: test\r\n\r\n";
 
 /** Opens a connection to a local port. */
-export async function openTcp(stage: Stage, addr: string, service: PlayedService): Promise<Ends> {
+export async function openTcp(stage: Stage, addr: string, service: ScriptedService): Promise<Ends> {
   return ends(await connectTo(stage, addr), service);
 }
 
@@ -67,7 +67,7 @@ export async function openByDial(
   stage: Stage,
   proxy: string,
   endpoint: string,
-  service: PlayedService,
+  service: ScriptedService,
 ): Promise<Ends> {
   const client = await dial(endpoint, { url: `http://${proxy}`, allowHalfOpen: true });
   stage.defer(() => void client.destroy());
@@ -79,7 +79,7 @@ export async function openByUpgrade(
   stage: Stage,
   proxy: string,
   endpoint: string,
-  service: PlayedService,
+  service: ScriptedService,
 ): Promise<Ends> {
   const client = await connectTo(stage, proxy);
   client.write(
@@ -104,14 +104,14 @@ export async function listenBySdk(
 /** The services, and the nodes that lead to them. The endpoints are on the first node, by an agent or by the SDK. */
 export interface Destinations {
   readonly nodes: readonly [RunningServer, RunningServer];
-  readonly tcp: PlayedService;
-  readonly http: PlayedService;
+  readonly tcp: ScriptedService;
+  readonly http: ScriptedService;
 }
 
 /** Starts two nodes, with the endpoints `tcp`, `http` and `sdk` (whose service is that of `tcp`) on the first. */
 export async function startDestinations(stage: Stage, ids: readonly [string, string]): Promise<Destinations> {
-  const tcp = await PlayedService.start(stage, false);
-  const http = await PlayedService.start(stage, true);
+  const tcp = await ScriptedService.start(stage, false);
+  const http = await ScriptedService.start(stage, true);
   const nodes = await startCluster(stage, ids);
   const { upstream } = nodes[0];
   await startAgent(stage, upstream, "tcp", tcp.addr, { mode: "tcp" });
@@ -120,7 +120,7 @@ export async function startDestinations(stage: Stage, ids: readonly [string, str
   return { nodes, tcp, http };
 }
 
-async function ends(client: ConnectionEnd["stream"], service: PlayedService): Promise<Ends> {
+async function ends(client: ConnectionEnd["stream"], service: ScriptedService): Promise<Ends> {
   const socket = await service.next();
   return {
     client: new ConnectionEnd(client, CLIENT_SEED, SERVICE_SEED),

@@ -74,7 +74,7 @@ export class RollingCluster {
   }
 
   /** Waits until requests for the endpoint are answered by every node. */
-  async knows(endpoint: string): Promise<void> {
+  async untilKnown(endpoint: string): Promise<void> {
     for (const { proxy } of this.nodes) {
       await eventually(async () => {
         const response = await fetch(`http://${proxy}/item?i=1`, {

@@ -18,7 +18,7 @@ const PRINT = [
 ];
 
 /** Clears a stage with a program that was given these arguments, and prints those that aren't flags. */
-async function played(args: readonly string[], showsSecrets = false): Promise<void> {
+async function runTalker(args: readonly string[], showsSecrets = false): Promise<void> {
   const stage = new Stage();
   const program = startProgram(stage, "talker", process.execPath, [...PRINT, "--", ...args], {
     showsSecrets,
@@ -39,13 +39,13 @@ it.each<[string, () => string]>([
   ["a private key's d, in a JWK", () => ecPair().privateKey.export({ format: "jwk" }).d ?? ""],
   ["a hop's secret", () => `x-piko-hop: ${randomBytes(16).toString("base64url")}`],
 ])("fails the test: %s", async (_what, make) => {
-  await expect(played([`<${make()}>`])).rejects.toThrow("talker has printed the secret");
-  await played([make()], true);
+  await expect(runTalker([`<${make()}>`])).rejects.toThrow("talker has printed the secret");
+  await runTalker([make()], true);
 });
 
 it("fails the test with the line, and without the secret", async () => {
   const value = secret(randomBytes(32).toString("base64"));
-  const error = await played([`the key is ${value}!`]).catch(String);
+  const error = await runTalker([`the key is ${value}!`]).catch(String);
   expect(error).toBe(
     `Error: talker has printed the secret ${value.slice(0, 4)}… (44 characters): told the key is [SECRET]!`,
   );
@@ -63,7 +63,7 @@ it("knows what a program received by flags, files and the environment", async ()
     [c, ["--proxy.auth.hmac-secret-key", c ?? ""]],
     [d, ["--tracing.headers", `x-api-key=${d}`]],
   ] as const) {
-    await expect(played([...args, `<${printed}>`])).rejects.toThrow("talker has printed");
+    await expect(runTalker([...args, `<${printed}>`])).rejects.toThrow("talker has printed");
   }
   using workshop = new CertificateWorkshop();
   const { cert, key } = workshop.authority("ca");

@@ -69,19 +69,19 @@ describe.each(CASES)("with a service that speaks $protocol", ({ protocol, versio
     const { stdout, stderr } = await run("curl", [...report, ...files, `${origin}${path}`], {
       ms: UPLOAD_MS,
     });
-    return { said: stderr, swallowed: JSON.parse(stdout) as Swallowed };
+    return { statusLine: stderr, swallowed: JSON.parse(stdout) as Swallowed };
   }
 
   describe.runIf(haveTools("curl"))("curl", () => {
     it("speaks HTTP/2, whatever the service speaks", async () => {
-      const { said, swallowed } = await curl("/x?y=1", secure ? "--http2" : "--http2-prior-knowledge");
-      expect(said).toBe("2 200");
+      const { statusLine, swallowed } = await curl("/x?y=1", secure ? "--http2" : "--http2-prior-knowledge");
+      expect(statusLine).toBe("2 200");
       expect(swallowed).toMatchObject({ version, method: "GET", url: "/x?y=1", bytes: 0 });
     });
 
     it("speaks HTTP/1.1, and is answered even if it offers HTTP/2 as an upgrade (RFC 7540)", async () => {
-      const { said, swallowed } = await curl("/x", secure ? "--http1.1" : "--http2");
-      expect(said).toBe("1.1 200");
+      const { statusLine, swallowed } = await curl("/x", secure ? "--http1.1" : "--http2");
+      expect(statusLine).toBe("1.1 200");
       expect(swallowed).toMatchObject({ version, url: "/x" });
       expect(swallowed.headers).not.toHaveProperty("upgrade");
       expect(swallowed.headers).not.toHaveProperty("http2-settings");
@@ -105,9 +105,9 @@ describe.each(CASES)("with a service that speaks $protocol", ({ protocol, versio
       );
       const watch = new MemoryWatch([tunnel.server.program, tunnel.agent]);
       const how = secure ? "--http2" : "--http2-prior-knowledge";
-      const { said, swallowed } = await curl("/up", how, "--upload-file", file, "--dump-header", heads);
+      const { statusLine, swallowed } = await curl("/up", how, "--upload-file", file, "--dump-header", heads);
       const [server, agent] = await watch.stop();
-      expect(said).toBe("2 200");
+      expect(statusLine).toBe("2 200");
       expect(swallowed).toMatchObject({ version, method: "PUT", bytes: UPLOAD_BYTES });
       expect((await run("cat", [heads])).stdout).toContain(`x-sum: ${hash.digest("hex")}`);
       expect(server).toBeLessThan(MAX_RSS_MB);

@@ -61,7 +61,7 @@ describe.skipIf(!haveGo)("a Go node and one of ours", () => {
     });
     await startAgent(stage, ours.upstream, "ours-http", service, { flags: ["--connect.token", GOOD] });
     await startGoAgent(stage, ours.upstream, "ours-tcp", service, ["--token", GOOD, "--mode", "tcp"]);
-    const told = async (key: string): Promise<string> => {
+    const receivedValue = async (key: string): Promise<string> => {
       const { fields } = await program.waitForLine(
         (line) =>
           line.fields["msg"] === "upsert" && line.fields["id"] === "ours" && line.fields["key"] === key,
@@ -69,9 +69,9 @@ describe.skipIf(!haveGo)("a Go node and one of ours", () => {
       );
       return String(fields["value"]);
     };
-    const addr = await told("proxy_addr");
+    const addr = await receivedValue("proxy_addr");
     for (const endpoint of ["ours-http", "ours-tcp"]) {
-      expect(await told(`endpoint:${endpoint}`)).toBe("1");
+      expect(await receivedValue(`endpoint:${endpoint}`)).toBe("1");
       await fetch(`http://${go.control}/node?endpoint=${endpoint}&addr=${addr}`, { method: "POST" });
     }
     for (const node of [ours, open]) await untilEndpoints(node, "go", 2);

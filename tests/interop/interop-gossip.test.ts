@@ -14,10 +14,10 @@ const scene = perTest();
 const BUILD_MS = 300_000;
 
 /** Waits until the Go node has printed an event with these fields. */
-function said(program: Program, expected: Readonly<Record<string, unknown>>): Promise<LogLine> {
-  const fits = ({ fields }: LogLine): boolean =>
+function untilEvent(program: Program, expected: Readonly<Record<string, unknown>>): Promise<LogLine> {
+  const matches = ({ fields }: LogLine): boolean =>
     Object.entries(expected).every(([key, value]) => fields[key] === value);
-  return program.waitForLine(fits, JSON.stringify(expected));
+  return program.waitForLine(matches, JSON.stringify(expected));
 }
 
 function expectNoComplaints(program: Program): void {
@@ -37,12 +37,12 @@ describe.skipIf(!haveGo)("a Go node", { timeout: BUILD_MS }, () => {
     program.write("upsert admin_addr 127.0.0.1:1");
     program.write("upsert endpoint:go 2");
     program.write(`join ${nodes[0].gossip}`);
-    await said(program, { msg: "joined", id: "a" });
+    await untilEvent(program, { msg: "joined", id: "a" });
     for (const [i, id] of ["a", "b"].entries()) {
-      await said(program, { msg: "upsert", id, key: "proxy_addr", value: nodes[i]?.proxy });
-      await said(program, { msg: "upsert", id, key: "admin_addr", value: nodes[i]?.admin });
+      await untilEvent(program, { msg: "upsert", id, key: "proxy_addr", value: nodes[i]?.proxy });
+      await untilEvent(program, { msg: "upsert", id, key: "admin_addr", value: nodes[i]?.admin });
     }
-    await said(program, { msg: "upsert", id: "b", key: "endpoint:web", value: "1" });
+    await untilEvent(program, { msg: "upsert", id: "b", key: "endpoint:web", value: "1" });
     for (const node of nodes) {
       await untilEndpoints(node, "gonode", 1);
       expect(await activeNodes(node)).toBe("a b gonode");
@@ -56,15 +56,15 @@ describe.skipIf(!haveGo)("a Go node", { timeout: BUILD_MS }, () => {
     expect(headers["x-piko-forward"]).toBe("true");
 
     const agent = await startAgent(scene, nodes[0].upstream, "later", service.addr);
-    await said(program, { msg: "upsert", id: "a", key: "endpoint:later", value: "1" });
+    await untilEvent(program, { msg: "upsert", id: "a", key: "endpoint:later", value: "1" });
     await agent.stop();
-    await said(program, { msg: "delete", id: "a", key: "endpoint:later" });
+    await untilEvent(program, { msg: "delete", id: "a", key: "endpoint:later" });
     program.write("delete endpoint:go");
     for (const node of nodes) await untilEndpoints(node, "gonode", 0);
 
     program.write("leave");
-    await said(program, { msg: "told", id: "a" });
-    await said(program, { msg: "told", id: "b" });
+    await untilEvent(program, { msg: "told", id: "a" });
+    await untilEvent(program, { msg: "told", id: "b" });
     for (const node of nodes) {
       const listed = await adminJson<ListedNode[]>(node, "/status/cluster/nodes");
       expect(listed.find(({ id }) => id === "gonode")?.status).toBe("left");
@@ -76,9 +76,9 @@ describe.skipIf(!haveGo)("a Go node", { timeout: BUILD_MS }, () => {
     const { program, gossip } = await startGoNode(scene, "gonode");
     const server = await startServer(scene, { "cluster.node-id": "a", "cluster.join": gossip });
     await server.program.waitFor("joined cluster");
-    await said(program, { msg: "upsert", id: "a", key: "proxy_addr", value: server.proxy });
+    await untilEvent(program, { msg: "upsert", id: "a", key: "proxy_addr", value: server.proxy });
     await server.program.stop();
-    await said(program, { msg: "leave", id: "a" });
+    await untilEvent(program, { msg: "leave", id: "a" });
     expectNoComplaints(program);
   });
 
@@ -93,10 +93,10 @@ describe.skipIf(!haveGo)("a Go node", { timeout: BUILD_MS }, () => {
       program.write(`join ${a.gossip}`);
     }
     await eventually(async () => (await activeNodes(a)) === "a go1 go2", "both");
-    await said(second.program, { msg: "join", id: "go1" });
+    await untilEvent(second.program, { msg: "join", id: "go1" });
     await first.program.kill();
     await eventually(async () => (await activeNodes(a)) === "a go2", "the end of the first");
-    await said(second.program, { msg: "reachable", id: "go1", reachable: false });
+    await untilEvent(second.program, { msg: "reachable", id: "go1", reachable: false });
     expect(await activeNodes(a)).toBe("a go2");
     const from = a.program.lines.length;
     for (let i = 0; i < 20; i++) expect((await ask(a, "go", `/item?i=${i}`)).status).toBe(200);

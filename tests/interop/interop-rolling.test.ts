@@ -36,7 +36,7 @@ describe.skipIf(!haveGo)("our nodes, replaced while a Go node stays,", () => {
       cluster.balancer.addUpstream(go.server.upstream);
       for (let i = 0; i < agents; i++)
         await startAgent(scene, cluster.balancer.upstream, "web", service, AGENT);
-      await cluster.knows("web");
+      await cluster.untilKnown("web");
       const [ours, theirs] = [cluster.balancer.proxy, go.server.proxy].map((proxy) =>
         Traffic.start(scene, proxy, "web", { get: 120 * RATE, post: 60 * RATE, slow: 4 * RATE }),
       );

@@ -76,12 +76,12 @@ describe.skipIf(!haveGo)("tokens of golang-jwt", () => {
 
   it("give a Go agent the reason when its token is refused", async () => {
     const to = ["--url", `http://${scene.guarded.upstream}`, "--target", scene.service.addr];
-    const told = async (name: string): Promise<string> => {
+    const agentOutput = async (name: string): Promise<string> => {
       const args = ["agent", ...to, "--endpoint", "web", "--token", tokenOf(name)];
       const { stdout } = await run(await buildGoPeer(), args);
       return stdout;
     };
-    expect(await told("expired")).toContain("expired token");
-    expect(await told("another endpoint")).toContain("endpoint not permitted");
+    expect(await agentOutput("expired")).toContain("expired token");
+    expect(await agentOutput("another endpoint")).toContain("endpoint not permitted");
   });
 });

@@ -17,7 +17,7 @@ import { clientFrame, yamuxFrame } from "../harness/wire.js";
 const scene = perTest();
 const SEED = Number(process.env["SEED"] ?? 1);
 const CONNECTIONS = 1_500;
-const AT_ONCE = 16;
+const CONCURRENCY = 16;
 
 const WEBSOCKET =
   "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n";
@@ -107,7 +107,7 @@ let handshakes = 0;
  * Mostly answers a handshake correctly, and then sends anything. The first handshake always succeeds, because an agent exits
  * if its first attempt is rejected permanently.
  */
-function playServer(socket: Socket): void {
+function actAsServer(socket: Socket): void {
   let seen = "";
   socket.on("data", (piece: Buffer) => {
     seen += piece.toString("latin1");
@@ -170,7 +170,7 @@ it(`hostile peers end no program, whatever they send (SEED=${SEED})`, async () =
     await startAgent(scene, a.upstream, "tcp", service.addr, { mode: "tcp" }),
   ];
   const forward = await startForward(scene, a.proxy, "tcp");
-  const badServer = await startRawService(scene, playServer);
+  const badServer = await startRawService(scene, actAsServer);
   const url = ["--connect.url", `http://${badServer.addr}`, "--connect.timeout", "1h"];
   const lost = piko(scene, "agent of a bad server", ["agent", "http", "web", service.addr, ...url]);
   const lostForward = await startForward(scene, badServer.addr, "tcp");
@@ -183,7 +183,7 @@ it(`hostile peers end no program, whatever they send (SEED=${SEED})`, async () =
   const disturbAll = async (): Promise<void> => {
     while (left-- > 0 && programs.every(({ exit }) => exit === undefined)) await disturb(pick(all));
   };
-  await within(Promise.all(Array.from({ length: AT_ONCE }, disturbAll)), "the last of them", 120_000);
+  await within(Promise.all(Array.from({ length: CONCURRENCY }, disturbAll)), "the last of them", 120_000);
   for (const program of programs) expect(program.exit, program.tail()).toBeUndefined();
   for (const admin of [a.admin, b.admin, metricsAddr]) {
     expect((await fetch(`http://${admin}/health`)).status).toBe(200);

@@ -77,18 +77,18 @@ describe("memory for buffered bytes", () => {
     const count = 3_000;
     client.send(GET.replace("\r\n\r\n", `\r\nX: ${"x".repeat(250)}\r\n\r\n`).repeat(count));
     const answers = countAnswers(client);
-    let most = 0;
+    let peak = 0;
     await eventually(
       async () => {
-        most = Math.max(most, (await metric(server.admin, "piko_proxy_buffered_bytes")) ?? 0);
+        peak = Math.max(peak, (await metric(server.admin, "piko_proxy_buffered_bytes")) ?? 0);
         return answers() === count;
       },
       "all answers",
       COMPUTING_MS,
     );
-    expect(most).toBeGreaterThan(0);
+    expect(peak).toBeGreaterThan(0);
     // The limit, one read more, and the unit in which memory is allocated.
-    expect(most).toBeLessThan(5 * 65_536);
+    expect(peak).toBeLessThan(5 * 65_536);
   });
 
   it("stays within the limit for a client that sends requests and reads no response", async () => {

@@ -94,7 +94,7 @@ async function startAgent(host: LabHost): Promise<void> {
 }
 
 /** Makes Prometheus scrape often, and rules use short windows. */
-function hurried(text: string): string {
+function accelerated(text: string): string {
   return text
     .replaceAll(/(interval): 15s/g, "$1: 500ms")
     .replaceAll("[5m]", "[5s]")
@@ -163,7 +163,7 @@ function selectorsOf(expr: string): string[] {
   );
 }
 
-async function findingNothing(queries: readonly string[]): Promise<string[]> {
+async function withoutResult(queries: readonly string[]): Promise<string[]> {
   const empty: string[] = [];
   for (const query of new Set(queries)) if ((await prometheus.query(query)).length === 0) empty.push(query);
   return empty;
@@ -185,7 +185,7 @@ describe.skipIf(!available)("the Compose file's cluster", () => {
     balancer = await compose.host("balancer");
     const agentHosts = [await compose.host("agent"), await compose.host("agent")];
     const args = compose
-      .command("prometheus", hurried)
+      .command("prometheus", accelerated)
       .map((each) => each.replace("=/prometheus", `=${directory}/tsdb`));
     // Starts first, because its first scrapes take a while.
     prometheus = await Prometheus.start(scene, await compose.host("prometheus"), args);
@@ -252,11 +252,11 @@ describe.skipIf(!available)("the Compose file's cluster", () => {
     await client.end;
     const queries = [
       ...panelQueries().map(({ expr }) => asSent(expr)),
-      ...readRules().flatMap(({ expr }) => selectorsOf(hurried(expr))),
+      ...readRules().flatMap(({ expr }) => selectorsOf(accelerated(expr))),
     ];
     expect(queries.length).toBeGreaterThan(150);
-    await eventually(async () => (await findingNothing(queries)).length === 0, "data", 20_000).catch(
-      async () => expect(await findingNothing(queries)).toEqual([]),
+    await eventually(async () => (await withoutResult(queries)).length === 0, "data", 20_000).catch(
+      async () => expect(await withoutResult(queries)).toEqual([]),
     );
   });
 
@@ -266,7 +266,7 @@ describe.skipIf(!available)("the Compose file's cluster", () => {
     const limit = await run("prlimit", ["--pid", String(crowded.program.pid), `--nofile=${MAX_FILES}`]);
     expect(limit).toMatchObject({ code: 0, stderr: "" });
     const used = async (): Promise<number> => (await metric(node.admin, "piko_proxy_buffered_bytes")) ?? 0;
-    const doubtful = async (): Promise<boolean> =>
+    const hasTunnelInDoubt = async (): Promise<boolean> =>
       (await prometheus.query("piko_upstreams_doubtful_upstreams > 0")).length > 0;
     const [agent] = agents;
     if (agent === undefined) throw new Error("no agent");
@@ -290,7 +290,7 @@ describe.skipIf(!available)("the Compose file's cluster", () => {
       prometheus.untilFiring("PikoEventLoopDelayed", () => Promise.resolve()),
       prometheus.untilFiring("PikoStoodStill", async () => {
         agent.program.signal("SIGSTOP");
-        await eventually(doubtful, "doubt").finally(() => agent.program.signal("SIGCONT"));
+        await eventually(hasTunnelInDoubt, "doubt").finally(() => agent.program.signal("SIGCONT"));
         // A response shows that it is running again.
         await metric(agent.admin, "piko_process_stood_still_total");
       }),

@@ -30,7 +30,7 @@ async function failing(...args: readonly string[]): Promise<string> {
 }
 
 /** The reason in a program's first log line with this message. */
-async function said(program: Program, message: string): Promise<string> {
+async function loggedReason(program: Program, message: string): Promise<string> {
   const { fields } = await program.waitFor(message);
   return String(fields["error"] ?? fields["reason"]);
 }
@@ -93,19 +93,21 @@ describe("what is logged at the start", () => {
 
   it("a service that isn't running", async () => {
     const agent = piko(stage, "agent", ["agent", "http", "web", "127.0.0.1:1", "--connect.url", url()]);
-    expect(await said(agent, "service can't be reached yet: is it running?")).toContain("ECONNREFUSED");
+    expect(await loggedReason(agent, "service can't be reached yet: is it running?")).toContain(
+      "ECONNREFUSED",
+    );
   });
 
   it("an endpoint id that can't be a host name", async () => {
     const agent = piko(stage, "agent", ["agent", "http", "My-Web", service, "--connect.url", url()]);
     const message = "endpoint id can't be a host name: clients name it in x-piko-endpoint";
-    expect(await said(agent, message)).toBe("it has capital letters");
+    expect(await loggedReason(agent, message)).toBe("it has capital letters");
   });
 
   it("a forwarder whose url leads to the upstream port", async () => {
     const args = ["forward", "tcp", "127.0.0.1:0", "redis", "--connect.url", url()];
     const forward = piko(stage, "forward", args);
-    expect(await said(forward, "endpoint can't be reached yet")).toBe(
+    expect(await loggedReason(forward, "endpoint can't be reached yet")).toBe(
       `${url()}: that isn't a proxy port; the proxy port is usually 8000 (404: not found)`,
     );
   });
@@ -113,7 +115,7 @@ describe("what is logged at the start", () => {
   it("a forwarder's server that isn't running", async () => {
     const args = ["forward", "tcp", "127.0.0.1:0", "redis", "--connect.url", "http://127.0.0.1:1"];
     const forward = piko(stage, "forward", args);
-    expect(await said(forward, "endpoint can't be reached yet")).toBe(
+    expect(await loggedReason(forward, "endpoint can't be reached yet")).toBe(
       "connect 127.0.0.1:1: connection refused: is piko server running there?",
     );
   });

@@ -115,9 +115,9 @@ https://web.piko.example.com -> http://SERVICE
     ["when configured to", {}, "--log.format pretty", ""],
     ["on a terminal that can't be drawn on", { TERM: "dumb" }, "", ""],
     ["in the background", {}, "", " &"],
-  ])("writes plain lines %s", async (_, env, flags, behind) => {
+  ])("writes plain lines %s", async (_, env, flags, suffix) => {
     const terminal = await Terminal.open(scene, { columns: 120, env });
-    await terminal.type(`clear; ${start(flags)}${behind}`);
+    await terminal.type(`clear; ${start(flags)}${suffix}`);
     await terminal.until((text) => text.includes("connected  "), "connected agent");
     await ask("/item");
     const text = scrub(await terminal.until((shown) => shown.includes("/item 200"), "an access line"));

@@ -44,7 +44,7 @@ together(
       return await startAgent(scene, `${scheme}://${balancer.upstream}`, "web", service, options);
     };
     const before = [await start("http", []), await start("http", [])];
-    await cluster.knows("web");
+    await cluster.untilKnown("web");
     const plain = Traffic.start(scene, balancer.proxy, "web", MIX);
 
     const files = Object.fromEntries(
@@ -146,8 +146,8 @@ together(
     const untilReloaded = async (times: number): Promise<void> => {
       for (const { program } of nodes) {
         await eventually(() => {
-          const said = program.lines.filter(({ fields }) => fields["msg"] === "certificates read again");
-          return said.length >= times * SWITCHED.length;
+          const logged = program.lines.filter(({ fields }) => fields["msg"] === "certificates read again");
+          return logged.length >= times * SWITCHED.length;
         }, "certificates that are read again");
       }
     };

@@ -6,7 +6,13 @@ import { writeFile } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { beforeAll, describe, expect, it } from "vitest";
 import { ConnectionEnd, untilBlocked } from "../harness/connection-end.js";
-import { type Ends, openByDial, openByUpgrade, openTcp, PlayedService } from "../harness/connection-ways.js";
+import {
+  type Ends,
+  openByDial,
+  openByUpgrade,
+  openTcp,
+  ScriptedService,
+} from "../harness/connection-ways.js";
 import { startCluster, untilEndpoints } from "../harness/cluster.js";
 import { eventually } from "../harness/deadline.js";
 import { type RunningServer, startAgent, startAgentOfFile, startForward } from "../harness/piko.js";
@@ -38,8 +44,8 @@ interface Programs {
 
 async function startPrograms(stage: Stage, place: Place): Promise<Programs> {
   const hop = place === "over a hop";
-  const tcp = await PlayedService.start(stage, false);
-  const http = await PlayedService.start(stage, true);
+  const tcp = await ScriptedService.start(stage, false);
+  const http = await ScriptedService.start(stage, true);
   const ids: readonly string[] = hop ? ["cut-a", "cut-b"] : ["cut-a"];
   // A short grace period, for connections that are cut at its end.
   const nodes = await startCluster(stage, ids, { "grace-period": "1s" });

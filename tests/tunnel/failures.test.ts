@@ -15,7 +15,7 @@ const scene = perTest();
 
 /** Settings of a server that waits only briefly for a lost agent to return. */
 const IMPATIENT = { "proxy.reconnect-wait": "200ms" };
-const { ask, becomes } = asking(scene);
+const { ask, untilStatus } = asking(scene);
 
 describe("a client that leaves", () => {
   const stage = perFile();
@@ -194,7 +194,7 @@ describe("an agent that stops", () => {
     client.send(get("/slow?body=2000"));
     await service.request("/slow");
     agent.signal("SIGTERM");
-    await becomes(server.proxy, 502);
+    await untilStatus(server.proxy, 502);
     expect((await client.response()).body.toString()).toBe("ok");
     await agent.stopped();
   });
@@ -253,6 +253,6 @@ describe("an agent that stands still", () => {
     );
     expect(new Set(statuses)).toEqual(new Set([504]));
     agent.signal("SIGCONT");
-    await becomes(server.proxy, 200);
+    await untilStatus(server.proxy, 200);
   });
 });

@@ -9,7 +9,7 @@ import {
   openByDial,
   openByUpgrade,
   openTcp,
-  PlayedService,
+  ScriptedService,
   startDestinations,
 } from "../harness/connection-ways.js";
 import { startCluster, untilEndpoints } from "../harness/cluster.js";
@@ -114,7 +114,7 @@ it.each([
 ] as const)(
   "while bytes are held back between a forwarder and the SDK's forward, each end's reset reaches the other over %s",
   async (_name, secure) => {
-    const service = await PlayedService.start(scene, false);
+    const service = await ScriptedService.start(scene, false);
     const { server, ca } = new MutualTls(scene);
     const flags = secure ? { "proxy.tls.cert": server.cert, "proxy.tls.key": server.key } : undefined;
     const [node] = await startCluster(scene, ["held-c"], flags);

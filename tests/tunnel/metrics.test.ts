@@ -10,7 +10,7 @@ import { Service } from "../harness/service.js";
 import { perTest } from "../harness/stage.js";
 
 const scene = perTest();
-const { ask, becomes } = asking(scene);
+const { ask, untilStatus } = asking(scene);
 
 it("opened and closed tunnels, waits for them, and agents that returned", async () => {
   const service = await Service.start(scene);
@@ -52,7 +52,7 @@ it("an agent that has to reconnect", async () => {
   await server.program.kill();
   await untilMetric(addr, 'piko_agent_connected{endpoint="web"}', 0);
   await startServer(scene, { "upstream.bind-addr": server.upstream, "proxy.bind-addr": server.proxy });
-  await becomes(server.proxy, 200);
+  await untilStatus(server.proxy, 200);
   expect(await metric(addr, 'piko_agent_tunnels_opened_total{endpoint="web"}')).toBe(2);
   expect(await metric(addr, 'piko_agent_reconnects_total{endpoint="web"}')).toBeGreaterThan(0);
 });

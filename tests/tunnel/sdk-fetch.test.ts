@@ -204,12 +204,12 @@ describe("undici", () => {
     );
     await start(web);
     const client = new UndiciWebSocket("ws://x/", { dispatcher: dispatcher as unknown as Dispatcher });
-    const said = new Promise((resolve, reject) => {
+    const reply = new Promise((resolve, reject) => {
       client.addEventListener("open", () => client.send("hello"));
       client.addEventListener("message", ({ data }) => resolve(data));
       client.addEventListener("error", reject);
     });
-    expect(await said).toBe("HELLO");
+    expect(await reply).toBe("HELLO");
     client.close();
   });
 });

@@ -11,7 +11,7 @@ import { Service } from "../harness/service.js";
 import { perTest } from "../harness/stage.js";
 
 const scene = perTest();
-const { ask, becomes } = asking(scene);
+const { ask, untilStatus } = asking(scene);
 
 /** Flags that start a server on the ports of one that has ended. */
 const samePorts = (server: RunningServer): Record<string, string> => ({
@@ -54,7 +54,7 @@ describe("a server that is restarted on its ports", () => {
     // Long enough for the agent to fail to connect more than once.
     await delay(500);
     const second = await startServer(scene, samePorts(first.server));
-    await becomes(second.proxy, 200);
+    await untilStatus(second.proxy, 200);
     expect(first.agent.exit).toBeUndefined();
   });
 

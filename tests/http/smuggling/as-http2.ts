@@ -59,18 +59,18 @@ function readRequest(
   if (!all.every((field) => field !== undefined)) return "a line";
   const framing = (name: string): string[] => all.filter(([each]) => each === name).map(([, value]) => value);
   const [encodings, lengths] = [framing("transfer-encoding"), framing("content-length")];
-  const behind = text.slice(headEnd + 4);
-  let [body, rest, trailers]: [string, string, readonly Field[]] = ["", behind, []];
+  const afterHead = text.slice(headEnd + 4);
+  let [body, rest, trailers]: [string, string, readonly Field[]] = ["", afterHead, []];
   let open = false;
   const chunked = encodings.length === 1 && /^chunked$/i.test(encodings[0] ?? "") && lengths.length === 0;
   if (chunked) {
-    const chunks = readChunks(behind, literal);
+    const chunks = readChunks(afterHead, literal);
     if (chunks === undefined) return "a chunk";
     ({ body, rest, trailers } = chunks);
-  } else if (literal && encodings.length + lengths.length > 0) [body, rest] = [behind, ""];
+  } else if (literal && encodings.length + lengths.length > 0) [body, rest] = [afterHead, ""];
   else {
     const length = Number(lengths[0] ?? 0);
-    [body, rest] = [behind.slice(0, length), behind.slice(length)];
+    [body, rest] = [afterHead.slice(0, length), afterHead.slice(length)];
     open = body.length < length;
   }
   const listed = framing("connection").flatMap((value) =>

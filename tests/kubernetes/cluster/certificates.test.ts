@@ -68,7 +68,7 @@ describe.runIf(haveCluster() && haveGoTools())("the chart with TLS", () => {
     await putSecret(workshop.sign(ca, "first", { names: NAMES }));
     const tls = `tls.secretName=piko-tls,tls.mode=required,tls.serverName=${NAME},tls.ca=ca.crt`;
     await new Charts(namespace).release("piko", "piko", "install", "--set", tls);
-    await nodes.formOneCluster(3);
+    await nodes.untilOneCluster(3);
     const [machine = ""] = await listMachines();
     const authority = readFileSync(ca.cert, "utf8");
     await startTraffic(namespace, {

@@ -37,7 +37,7 @@ describe.runIf(haveCluster() && haveGoTools())("the chart", () => {
   it("installs one cluster of three, prints how to reach it, and passes its own test", async () => {
     const notes = await release("install");
     expect(notes).toContain(`http://piko-agents.${namespace.name}:8001`);
-    await nodes.formOneCluster(3);
+    await nodes.untilOneCluster(3);
     const tested = await helm(["test", "piko", "--namespace", namespace.name, "--logs"]);
     expect(tested.match(/^ok: .* active nodes: 3 of 3$/gm)).toHaveLength(3);
   });
@@ -48,7 +48,7 @@ describe.runIf(haveCluster() && haveGoTools())("the chart", () => {
     const before = await nodes.list();
     await expectNoLoss(async () => {
       await release("upgrade", "--set", "config.proxy.timeout=20s");
-      await nodes.formOneCluster(3);
+      await nodes.untilOneCluster(3);
     });
     const after = (await nodes.list()).map(({ metadata }) => metadata.uid);
     for (const { metadata } of before) expect(after).not.toContain(metadata.uid);
@@ -76,9 +76,9 @@ describe.runIf(haveCluster() && haveGoTools())("the chart", () => {
   it("scales and rolls back without losing a request", async () => {
     await expectNoLoss(async () => {
       await release("upgrade", "--set", "replicaCount=4");
-      await nodes.formOneCluster(4);
+      await nodes.untilOneCluster(4);
       await charts.helm("rollback", "piko");
-      await nodes.formOneCluster(3);
+      await nodes.untilOneCluster(3);
     });
   });
 

@@ -53,13 +53,13 @@ describe.runIf(haveCluster())("deploy/kubernetes", () => {
   const scale = async (count: number): Promise<void> => {
     await namespace.kubectl(["scale", "statefulset/piko", `--replicas=${count}`]);
     await namespace.rolledOut("statefulset/piko");
-    await nodes.formOneCluster(count);
+    await nodes.untilOneCluster(count);
   };
 
   it("forms one cluster of three, all started at once, under the restricted pod security standard", async () => {
     await namespace.apply(await kubectl(["kustomize", MANIFESTS]));
     await namespace.rolledOut("statefulset/piko");
-    await nodes.formOneCluster(3);
+    await nodes.untilOneCluster(3);
     const [machine = ""] = machines;
     await startTraffic(namespace, { upstreamUrl: "http://piko-agents:8001", agents: 2, machine });
   });
@@ -68,7 +68,7 @@ describe.runIf(haveCluster())("deploy/kubernetes", () => {
     withoutFailure(async () => {
       await namespace.kubectl(["rollout", "restart", "statefulset/piko"]);
       await namespace.rolledOut("statefulset/piko");
-      await nodes.formOneCluster(3);
+      await nodes.untilOneCluster(3);
     }));
 
   it("loses no request when it is scaled from 3 to 5 to 2 and back", () =>
@@ -82,7 +82,7 @@ describe.runIf(haveCluster())("deploy/kubernetes", () => {
     withoutFailure(async () => {
       await namespace.kubectl(["delete", "pod", "piko-1"]);
       await namespace.rolledOut("statefulset/piko");
-      await nodes.formOneCluster(3);
+      await nodes.untilOneCluster(3);
     }));
 
   describe("with a machine to spare", () => {
@@ -99,7 +99,7 @@ describe.runIf(haveCluster())("deploy/kubernetes", () => {
           ms: 210_000,
         });
         await namespace.rolledOut("statefulset/piko");
-        await nodes.formOneCluster(3);
+        await nodes.untilOneCluster(3);
         const places = (await nodes.list()).map(({ spec }) => spec.nodeName);
         expect(places).not.toContain(machine);
       }));
@@ -116,7 +116,7 @@ describe.runIf(haveCluster())("deploy/kubernetes", () => {
     await withoutFailure(async () => {
       await namespace.kubectl(["rollout", "restart", "statefulset/piko"]);
       await namespace.rolledOut("statefulset/piko");
-      await nodes.formOneCluster(3);
+      await nodes.untilOneCluster(3);
     });
   });
 });

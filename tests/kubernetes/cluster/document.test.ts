@@ -22,7 +22,7 @@ describe.runIf(haveCluster())("the document's manifests", () => {
     for (const name of ["service.yaml", "configmap.yaml", "statefulset.yaml"])
       await namespace.apply(read(name));
     await namespace.rolledOut("statefulset/piko");
-    await nodes.formOneCluster(3);
+    await nodes.untilOneCluster(3);
     const [first] = await nodes.list();
     const ids = (await nodes.seenBy(first?.metadata.name ?? "")).map(({ id }) => id).sort();
     expect(ids).toEqual([

@@ -31,7 +31,7 @@ describe.runIf(haveCluster())("a cluster of nodes on Kubernetes", () => {
     nodes = new NodePods(namespace, "app=piko");
     await namespace.apply(await kubectl(["kustomize", MANIFESTS]));
     await namespace.rolledOut("statefulset/piko");
-    await nodes.formOneCluster(3);
+    await nodes.untilOneCluster(3);
     await startTraffic(namespace, { upstreamUrl: "http://piko-agents:8001", agents: AGENTS, machine });
   });
 
@@ -99,7 +99,7 @@ describe.runIf(haveCluster())("a cluster of nodes on Kubernetes", () => {
         throw new Error(`the node wasn't killed for its memory: ${await output}`, { cause: error });
       });
       await namespace.rolledOut("statefulset/piko");
-      await nodes.formOneCluster(3);
+      await nodes.untilOneCluster(3);
       await flow(3);
     });
     expectServed(sums);
@@ -131,7 +131,7 @@ describe.runIf(haveCluster())("a cluster of nodes on Kubernetes", () => {
         // Long enough for the others to see it as unreachable, too short for them to forget it.
         await flow(20);
         await heal();
-        await nodes.formOneCluster(3);
+        await nodes.untilOneCluster(3);
         await flow(3);
       });
       expectServed(sums);
@@ -168,7 +168,7 @@ describe.runIf(haveCluster())("a cluster of nodes on Kubernetes", () => {
       await kubectl(["cordon", dead]);
       await namespace.kubectl(["delete", "pod", victim.metadata.name, "--grace-period=0", "--force"]);
       await namespace.rolledOut("statefulset/piko");
-      await nodes.formOneCluster(3);
+      await nodes.untilOneCluster(3);
       await flow(3);
     });
     expectServed(sums);

@@ -48,7 +48,7 @@ export class NodePods {
    * still be listed, but an unreachable one may not. A dead node stays listed as unreachable for a minute after it is
    * noticed, so the default for `ms` is twice that.
    */
-  async formOneCluster(count: number, ms = 120_000): Promise<void> {
+  async untilOneCluster(count: number, ms = 120_000): Promise<void> {
     let last = "";
     try {
       await eventually(
