@@ -47,7 +47,7 @@ export class ResponseReader implements BodySink {
   #phase: number;
   #method: string;
   /** Bytes of the current read that were passed on. */
-  #handedOn: number;
+  #passedOn: number;
   /** Counts responses. An event of one may begin the next; the rest of the current read doesn't belong to that one. */
   #turn: number;
 
@@ -61,7 +61,7 @@ export class ResponseReader implements BodySink {
     this.#partial = new ByteStore(limits.budget);
     this.#phase = IDLE;
     this.#method = "";
-    this.#handedOn = 0;
+    this.#passedOn = 0;
     this.#turn = 0;
   }
 
@@ -93,11 +93,11 @@ export class ResponseReader implements BodySink {
 
   /** Reads bytes. Returns how many were passed on, as interim heads, body or raw bytes. The others need no `consume`. */
   read(buffer: Buffer, start: number, end: number): number {
-    this.#handedOn = 0;
+    this.#passedOn = 0;
     this.begun = true;
     if (this.#partial.length > 0) this.#continueHead(buffer, start, end);
     else this.#read(buffer, start, end);
-    return this.#handedOn;
+    return this.#passedOn;
   }
 
   /** The connection ended. Reports `onResponseEnd` and returns true if that completes the response or a raw direction. */
@@ -113,7 +113,7 @@ export class ResponseReader implements BodySink {
 
   /** Called by the body reader. */
   onBody(buffer: Buffer, start: number, end: number): void {
-    this.#handedOn += end - start;
+    this.#passedOn += end - start;
     this.#events.onResponseBody(buffer, start, end);
   }
 
@@ -171,7 +171,7 @@ export class ResponseReader implements BodySink {
     }
     if (head.status < 200) {
       // There may be any number of them, so their bytes count as unconsumed, like those of a body.
-      this.#handedOn += head.end - head.start;
+      this.#passedOn += head.end - head.start;
       this.#events.onInform(head);
       return;
     }

@@ -89,7 +89,7 @@ export class H1Client
 
   onDrain(): void {
     this.#exchange.onClientWritable();
-    this.#reader.goOn();
+    this.#reader.beginNext();
   }
 
   onClose(): void {

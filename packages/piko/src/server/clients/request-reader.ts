@@ -147,7 +147,7 @@ export class RequestReader implements BodySink, Postponed {
     this.#finder.reset();
     // While `#process` is running, its loop continues with the next request.
     if (this.#processing) this.#resume();
-    else this.goOn();
+    else this.beginNext();
   }
 
   /** Ends the connection once it has been idle for `ms`. */
@@ -184,7 +184,7 @@ export class RequestReader implements BodySink, Postponed {
   }
 
   /** Continues with buffered bytes between two requests, when the socket may have room again or in the next turn. */
-  goOn(): void {
+  beginNext(): void {
     if (this.state !== READING_HEAD || this.#stalled) return;
     if (this.#ahead.length > 0) this.#processAhead();
     const held = this.#isInRequest() ? this.#heldBytes > 0 : this.#stalled;
@@ -194,7 +194,7 @@ export class RequestReader implements BodySink, Postponed {
   onNextTurn(): void {
     this.#postponed = false;
     if (this.#idleExpired && this.idle) this.#socket.destroy();
-    else this.goOn();
+    else this.beginNext();
   }
 
   onFault(): void {

@@ -126,9 +126,9 @@ export class TunnelCall implements UpstreamCall, StreamHandler, ResponseEvents {
 
   onData(buffer: Buffer, start: number, end: number): void {
     const stream = this.#stream;
-    const handedOn = this.#reader.read(buffer, start, end);
+    const passedOn = this.#reader.read(buffer, start, end);
     if (stream !== this.#stream) return;
-    stream?.consume(end - start - handedOn);
+    stream?.consume(end - start - passedOn);
     this.#events.onUpstreamTurn();
   }
 

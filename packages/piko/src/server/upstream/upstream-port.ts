@@ -43,7 +43,7 @@ const KEEP_ALIVE_MS = 60_000;
 const AUTHORITY_GONE = "certificate no longer trusted";
 
 const TOO_MANY_FILES: Refusal = { status: 503, message: "too many connections (open_files)" };
-const TOO_MANY_OF_CLIENT: Refusal = {
+const TOO_MANY_FROM_CLIENT: Refusal = {
   status: 429,
   message: "too many tunnels from this address (max_tunnels_per_client)",
 };
@@ -352,7 +352,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
     }
     if (this.#enter(clientIp)) return undefined;
     this.#limits.hit("max_tunnels_per_client");
-    return TOO_MANY_OF_CLIENT;
+    return TOO_MANY_FROM_CLIENT;
   }
 
   /** Whether an address may have another connection, which then counts toward its limit. */
