@@ -167,7 +167,7 @@ describe("a service that misbehaves", () => {
   it.each<[string, string[]]>([
     ["no status", [headers(1, [["a", "b"]])]],
     ["two statuses", [headers(1, [...OK, [":status", "200"]])]],
-    ["a status that is none", [headers(1, [[":status", "20"]])]],
+    ["an invalid status", [headers(1, [[":status", "20"]])]],
     ["status 101", [headers(1, [[":status", "101"]])]],
     [
       "a request's pseudo-field",
@@ -188,7 +188,7 @@ describe("a service that misbehaves", () => {
       ],
     ],
     [
-      "a field of the connection",
+      "a connection-specific field",
       [
         headers(1, [
           [":status", "200"],
@@ -206,7 +206,7 @@ describe("a service that misbehaves", () => {
       ],
     ],
     [
-      "a line in a value",
+      "a line break in a value",
       [
         headers(1, [
           [":status", "200"],
@@ -215,7 +215,7 @@ describe("a service that misbehaves", () => {
       ],
     ],
     [
-      "a length that its end belies",
+      "a content-length that the stream's end contradicts",
       [
         headers(1, [
           [":status", "200"],
@@ -224,12 +224,12 @@ describe("a service that misbehaves", () => {
       ],
     ],
     ["two lengths", [headers(1, [...OK, ["content-length", "1"]])]],
-    ["an interim answer that ends", [headers(1, [[":status", "103"]])]],
+    ["an interim response that ends the stream", [headers(1, [[":status", "103"]])]],
     ["a body before its head", [data(1, "x")]],
     ["a push", [frame(PUSH_PROMISE, 4, 1, uint32(2))]],
-    ["a stream that nobody has opened", [headers(9, OK)]],
+    ["a stream that was never opened", [headers(9, OK)]],
     [
-      "a head above what agents take",
+      "a head larger than agents accept",
       [
         headers(1, [
           [":status", "200"],
@@ -243,10 +243,10 @@ describe("a service that misbehaves", () => {
   });
 
   it.each<[string, string[]]>([
-    ["longer", [data(1, "abcde")]],
-    ["shorter", [data(1, "abc", true)]],
-    ["ended by trailers that are none", [data(1, "abcd"), headers(1, [[":status", "200"]])]],
-  ])("is cut if its body is %s than announced", async (_name, frames) => {
+    ["longer than announced", [data(1, "abcde")]],
+    ["shorter than announced", [data(1, "abc", true)]],
+    ["ended by invalid trailers", [data(1, "abcd"), headers(1, [[":status", "200"]])]],
+  ])("is cut if its body is %s", async (_name, frames) => {
     const { node } = await answered([
       headers(
         1,

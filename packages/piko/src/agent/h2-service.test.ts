@@ -136,7 +136,7 @@ describe("a response", () => {
     ["HEAD", { ":status": 200 }, "HTTP/1.1 200 \r\n\r\n"],
     ["GET", { ":status": 204 }, "HTTP/1.1 204 \r\n\r\n"],
     ["GET", { ":status": 304, etag: "a" }, "HTTP/1.1 304 \r\netag: a\r\n\r\n"],
-  ])("has no body by its method or its status: %s %j", async (method, head, text) => {
+  ])("has no body because of its method or status: %s %j", async (method, head, text) => {
     const answer = await answerTo(GET.replace("GET", method), (stream) => {
       stream.respond(head);
       stream.end();

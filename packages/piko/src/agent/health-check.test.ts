@@ -66,9 +66,9 @@ describe("a health check", () => {
     ["a status of 404", "HTTP/1.1 404 Not Found\r\n\r\n", "status 404"],
     ["a status of 503", "HTTP/1.1 503 Busy\r\n\r\n", "status 503"],
     ["an interim response", "HTTP/1.1 103 Early\r\n\r\n", "status 103"],
-    ["what is no HTTP", "hello\r\n", "the answer is not HTTP/1.1"],
-    ["a line without an end", "x".repeat(2_000), "the answer is not HTTP/1.1"],
-    ["an end without an answer", "", "connection closed without an answer"],
+    ["an answer that isn't HTTP", "hello\r\n", "the answer is not HTTP/1.1"],
+    ["an endless status line", "x".repeat(2_000), "the answer is not HTTP/1.1"],
+    ["a connection closed without an answer", "", "connection closed without an answer"],
   ])("gets the right result for %s", async (_title, answer, reported) => {
     let request = "";
     const service = await uses.raw((socket: Socket) => {

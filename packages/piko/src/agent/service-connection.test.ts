@@ -57,10 +57,10 @@ describe("a connection", () => {
     ["the service says close", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"],
     ["the service speaks HTTP/1.0", "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"],
     [
-      "the service keeps it for a moment only",
+      "the service keeps it only for a moment",
       "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1\r\nContent-Length: 2\r\n\r\nok",
     ],
-  ])("is used once when %s", async (_why, text) => {
+  ])("is used only once if %s", async (_why, text) => {
     const service = await uses.raw(answering(() => text));
     const rig = await uses.rig({ service: service.port });
     expect((await rig.request(GET)).text).toMatch(/ok$/);

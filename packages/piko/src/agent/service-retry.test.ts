@@ -117,9 +117,9 @@ describe("a request that can't be retried", () => {
 
   it.each([
     ["is used", 999, 1],
-    ["gives way to a new one", 1_000, 2],
-    ["gives way to a new one", 60_000, 2],
-    ["gives way to a new one, since the clock was turned back,", -5_000, 2],
+    ["is replaced by a new one", 1_000, 2],
+    ["is replaced by a new one", 60_000, 2],
+    ["is replaced by a new one, since the clock was turned back,", -5_000, 2],
   ])("treats a kept connection by its age: it %s after %d ms", async (_what, gapMs, connections) => {
     expect(await connectionsOf("POST", gapMs, "read at once")).toBe(connections);
     expect(await connectionsOf("PATCH", gapMs, "read at once")).toBe(connections);

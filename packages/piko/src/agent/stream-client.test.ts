@@ -97,7 +97,7 @@ describe("a request", () => {
   it.each([
     ["an invalid head", "GET / HTTP/1.1\r\nHost : h\r\n\r\n", 400],
     ["HTTP/1.0, which no node speaks", "GET / HTTP/1.0\r\nHost: h\r\n\r\n", 505],
-    ["a bare line feed in parts", "GET / HTTP/1.1\r\nHost: h\n", 400],
+    ["a bare line feed, even if it arrives in parts", "GET / HTTP/1.1\r\nHost: h\n", 400],
   ])("is refused for %s", async (_what, text, status) => {
     const rig = await uses.rig({ service: 1 });
     const response = await rig.request(text);

@@ -27,16 +27,21 @@ const optional: Partial<ServerTlsConfig> = { ...required, mode: "optional" };
 
 describe("a node's connection to another node's proxy port", () => {
   it.each([
-    ["without settings, whatever it says", {}, ["proxy"], false],
-    ["without settings, to a Go node", {}, undefined, false],
-    ["with settings for connections alone, to one that has TLS", { client }, ["proxy", "admin"], true],
-    ["with settings for connections alone, to a plain one", { client }, [""], false],
-    ["with settings for connections alone, to a Go node", { client }, undefined, false],
-    ["with optional TLS, to one that has it", optional, ["proxy"], true],
-    ["with optional TLS, to one that has it on another port", optional, ["admin"], false],
-    ["with optional TLS, to a Go node", optional, undefined, true],
-    ["with required TLS, to one that says it has none", required, [""], true],
-  ] as const)("uses TLS or not: %s", (_, own, ports, secure) => {
+    ["uses no TLS without settings, whatever the other node announces", {}, ["proxy"], false],
+    ["uses no TLS without settings, to a Go node", {}, undefined, false],
+    [
+      "uses TLS with settings for connections alone, to a node that has TLS",
+      { client },
+      ["proxy", "admin"],
+      true,
+    ],
+    ["uses no TLS with settings for connections alone, to a node without TLS", { client }, [""], false],
+    ["uses no TLS with settings for connections alone, to a Go node", { client }, undefined, false],
+    ["uses TLS if it is optional, to a node that has it", optional, ["proxy"], true],
+    ["uses no TLS if it is optional, to a node that has it on another port", optional, ["admin"], false],
+    ["uses TLS if it is optional, to a Go node", optional, undefined, true],
+    ["uses TLS if it is required, even to a node that announces none", required, [""], true],
+  ] as const)("%s", (_, own, ports, secure) => {
     const node = new RemoteNode("n2");
     node.tlsPorts = ports === undefined ? undefined : new Set(ports);
     expect(tlsOf(own).dialProxy(node, "10.0.0.2") !== undefined).toBe(secure);

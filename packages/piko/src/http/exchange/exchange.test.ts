@@ -234,11 +234,15 @@ describe("Exchange", () => {
 
   describe("a switch", () => {
     it.each([
-      ["to what was asked for", "Connection: upgrade\r\nUpgrade: Chat", true],
-      ["to another protocol", "Connection: upgrade\r\nUpgrade: smtp", false],
-      ["to one that was asked for and another", "Connection: upgrade\r\nUpgrade: chat, smtp", false],
-      ["to none", "X: y", false],
-      ["to an empty one", "Connection: upgrade\r\nUpgrade:", false],
+      ["to the requested protocol is accepted", "Connection: upgrade\r\nUpgrade: Chat", true],
+      ["to another protocol is refused", "Connection: upgrade\r\nUpgrade: smtp", false],
+      [
+        "to the requested protocol and another one is refused",
+        "Connection: upgrade\r\nUpgrade: chat, smtp",
+        false,
+      ],
+      ["without a protocol is refused", "X: y", false],
+      ["to an empty protocol is refused", "Connection: upgrade\r\nUpgrade:", false],
     ])("%s", (_title, fields, accepted) => {
       const rig = create().upgrade();
       expect(rig.call.switch(fields)).toBe(accepted);

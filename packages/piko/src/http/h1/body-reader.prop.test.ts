@@ -54,7 +54,7 @@ test("a chunked body is read as it was encoded, however it is split", () => {
 });
 
 test.each(["request", "response"] as const)(
-  "what is refused of a %s doesn't depend on how it is split",
+  "whether a %s is refused doesn't depend on how it is split",
   (of) => {
     const piece = fc.constantFrom(
       "\r\n",

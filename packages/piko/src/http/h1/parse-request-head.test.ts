@@ -182,7 +182,7 @@ describe("a request head that is accepted", () => {
     [["Connection: upgrade", "Upgrade: HTTP/2.0"], false],
     [["Connection: upgrade", "Upgrade: TLS/1.2, HTTP/1.1"], false],
     [["Connection: upgrade", "Upgrade: http\t/3"], false],
-  ])("is an upgrade or not: %j", (lines, upgrade) => {
+  ])("with %j is an upgrade: %s", (lines, upgrade) => {
     expect(parse(withFields(...lines)).upgrade).toBe(upgrade);
   });
 

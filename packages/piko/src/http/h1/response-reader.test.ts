@@ -100,7 +100,7 @@ const CASES: Case[] = [
     persistent: true,
   },
   {
-    title: "no chunk but the last",
+    title: "no chunk except the last",
     text: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     events: ["response 200", "end"],
     persistent: true,
@@ -113,32 +113,32 @@ const CASES: Case[] = [
     closed: true,
   },
   {
-    title: "no body by its length",
+    title: "no body because of its length",
     text: "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
     events: ["response 200 last"],
     persistent: true,
   },
   {
-    title: "no body by its status",
+    title: "no body because of its status",
     text: "HTTP/1.1 204 No Content\r\n\r\n",
     events: ["response 204 last"],
     persistent: true,
   },
   {
-    title: "no body by its method, but one announced",
+    title: "no body because of its method, though one is announced",
     text: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
     method: "HEAD",
     events: ["response 200 last"],
     persistent: false,
   },
   {
-    title: "no body by its status, but chunks announced",
+    title: "no body because of its status, though chunks are announced",
     text: "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n",
     events: ["response 304 last"],
     persistent: false,
   },
   {
-    title: "the end announced",
+    title: "Connection: close",
     text: "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
     events: ["response 200", "body ok", "end"],
     persistent: false,
@@ -150,13 +150,13 @@ const CASES: Case[] = [
     persistent: false,
   },
   {
-    title: "HTTP/1.0 that stays",
+    title: "HTTP/1.0 with keep-alive",
     text: "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok",
     events: ["response 200", "body ok", "end"],
     persistent: true,
   },
   {
-    title: "interim responses before it",
+    title: "interim responses before the final one",
     text: "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
     events: ["inform 100", "inform 103", "response 200", "body ok", "end"],
     persistent: true,
@@ -169,7 +169,7 @@ const CASES: Case[] = [
     closed: true,
   },
   {
-    title: "a switch behind an interim response",
+    title: "a switch after an interim response",
     text: "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\nraw",
     events: ["inform 102", "switch 101", "body raw", "end"],
     persistent: false,
@@ -216,7 +216,7 @@ describe("ResponseReader", () => {
   });
 
   it.each(CASES.filter(({ closed }) => closed !== true))(
-    "$title: bytes after its end make the connection unfit for reuse",
+    "$title: bytes after the end make the connection unfit for reuse",
     ({ events, method, text }) => {
       for (const cut of [0, 5, text.length - 1]) {
         const recorder = new Recorder(undefined, method);
@@ -248,16 +248,20 @@ describe("ResponseReader", () => {
     expect(recorder.events).toEqual(["response 204 last"]);
   });
 
-  describe("what is refused", () => {
+  describe("an invalid response", () => {
     it.each([
-      ["a head", "HTTP/1.1 200 OK\r\n: x\r\n\r\n", ["bad bad_response: invalid field name"]],
-      ["a start line", "SMTP ready\r\n\r\n", ["bad bad_response: invalid status line"]],
       [
-        "a chunk",
+        "a head without a field name",
+        "HTTP/1.1 200 OK\r\n: x\r\n\r\n",
+        ["bad bad_response: invalid field name"],
+      ],
+      ["a line of another protocol", "SMTP ready\r\n\r\n", ["bad bad_response: invalid status line"]],
+      [
+        "a chunk without a size",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         ["response 200", "bad bad_response: invalid chunk size"],
       ],
-    ])("is %s, however it is split", (_title, text, events) => {
+    ])("is refused, however it is split: %s", (_title, text, events) => {
       for (let cut = 0; cut < text.length; cut++) {
         const recorder = new Recorder();
         recorder.read(text, cut);

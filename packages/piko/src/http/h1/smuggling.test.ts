@@ -72,9 +72,9 @@ describe("a stream that two readers could split differently", () => {
       "white space before the colon of a field",
     ],
     ["CL with NUL", post("Content-Length: 30\0", "", EVIL), "invalid byte in a field value"],
-    ["CL behind a folded line", post("X: y", " Content-Length: 30", "", EVIL), "folded field line"],
-    ["CL behind a bare CR", post("X: y\rContent-Length: 30", "", EVIL), "carriage return without line feed"],
-    ["CL behind a bare LF", post("X: y\nContent-Length: 30", "", EVIL), "line ends without carriage return"],
+    ["CL after a folded line", post("X: y", " Content-Length: 30", "", EVIL), "folded field line"],
+    ["CL after a bare CR", post("X: y\rContent-Length: 30", "", EVIL), "carriage return without line feed"],
+    ["CL after a bare LF", post("X: y\nContent-Length: 30", "", EVIL), "line ends without carriage return"],
     [
       "TE with a space in its name",
       post("Transfer-Encoding : chunked", "", "0", "", EVIL),
@@ -127,7 +127,7 @@ describe("a stream that two readers could split differently", () => {
     ],
     ["a field without a name", post(": x", "", EVIL), "invalid field name"],
     ["a field name with NUL", post("Content\0-Length: 30", "", EVIL), "invalid field name"],
-    ["a space in front of the first field", `GET / HTTP/1.1\r\n Host: h\r\n\r\n${EVIL}`, "folded field line"],
+    ["a space before the first field", `GET / HTTP/1.1\r\n Host: h\r\n\r\n${EVIL}`, "folded field line"],
     ["two hosts", `GET / HTTP/1.1\r\nHost: h\r\nHost: i\r\n\r\n`, "more than one host field"],
     [
       "a host in the target and another in Host",

@@ -86,7 +86,7 @@ describe("FrameReader", () => {
 
   it.each([
     ["a frame above 16,384 bytes", frame(HEADERS, 0, 1, "x".repeat(16_385)), "too long 1 1"],
-    ["data above them", frame(DATA, 0, 1, "x".repeat(16_385)), "too long 0 1"],
+    ["data above 16,384 bytes", frame(DATA, 0, 1, "x".repeat(16_385)), "too long 0 1"],
     ["padding without a length", frame(DATA, 8, 1, ""), "bad padding"],
     ["padding longer than the frame", frame(DATA, 8, 1, "\x04abc"), "bad padding"],
   ])("stops at %s", (_name, bytes, call) => {

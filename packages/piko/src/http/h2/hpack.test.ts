@@ -70,14 +70,24 @@ describe("RFC 7541 appendix C", () => {
 
   it.each<[string, string, Fields, Fields]>([
     [
-      "C.2.1: a literal that is kept",
+      "C.2.1: a literal that is indexed",
       "400a 6375 7374 6f6d 2d6b 6579 0d63 7573 746f 6d2d 6865 6164 6572",
       [["custom-key", "custom-header"]],
       [["custom-key", "custom-header"]],
     ],
-    ["C.2.2: one that isn't", "040c 2f73 616d 706c 652f 7061 7468", [[":path", "/sample/path"]], []],
-    ["C.2.3: one that never is", "1008 7061 7373 776f 7264 0673 6563 7265 74", [["password", "secret"]], []],
-    ["C.2.4: an index", "82", [[":method", "GET"]], []],
+    [
+      "C.2.2: a literal that isn't indexed",
+      "040c 2f73 616d 706c 652f 7061 7468",
+      [[":path", "/sample/path"]],
+      [],
+    ],
+    [
+      "C.2.3: a literal that must never be indexed",
+      "1008 7061 7373 776f 7264 0673 6563 7265 74",
+      [["password", "secret"]],
+      [],
+    ],
+    ["C.2.4: an indexed field", "82", [[":method", "GET"]], []],
   ])("%s", (_section, hex, fields, table) => {
     const decoder = new HpackDecoder(4_096);
     expect(decode(decoder, bytesOf(hex))).toEqual(fields);
@@ -153,18 +163,18 @@ describe("RFC 7541 appendix C", () => {
 describe("HpackDecoder", () => {
   it.each([
     ["index 0", "80"],
-    ["an index behind the tables", "be"],
-    ["a name behind the tables", "7e0161"],
-    ["an integer that doesn't end", "ff80808080"],
-    ["an integer without its end", "ff"],
+    ["an index beyond the tables", "be"],
+    ["a name's index beyond the tables", "7e0161"],
+    ["an integer with continuations of zero and no end", "ff80808080"],
+    ["an integer that ends after its first byte", "ff"],
     ["an integer that is too long", "ff808080808001"],
     ["a name without its bytes", "4002"],
     ["a literal without a value", "400161"],
     ["a literal without a name", "40"],
-    ["a value that is cut", "40016105616263"],
-    ["Huffman code that is none", "40016181ff00"],
-    ["a size behind a field", "8220"],
-    ["a size above the limit", "3fe21f"],
+    ["a truncated value", "40016105616263"],
+    ["invalid Huffman code", "40016181ff00"],
+    ["a table size after a field", "8220"],
+    ["a table size above the limit", "3fe21f"],
   ])("refuses %s", (_name, hex) => {
     expect(decode(new HpackDecoder(4_096), bytesOf(hex))).toBeUndefined();
   });

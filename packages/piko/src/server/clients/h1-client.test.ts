@@ -70,20 +70,25 @@ describe("H1Client", () => {
 
   describe("keeps the connection", () => {
     it.each([
-      ["of HTTP/1.1", GET, OK, true],
-      ["that says close", GET.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"), OK, false],
-      ["of HTTP/1.0", "GET /x HTTP/1.0\r\nHost: e.test\r\n\r\n", OK, false],
+      ["after a request of HTTP/1.1", GET, OK, true],
       [
-        "of HTTP/1.0 that says keep-alive",
+        "not after a request with Connection: close",
+        GET.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"),
+        OK,
+        false,
+      ],
+      ["not after a request of HTTP/1.0", "GET /x HTTP/1.0\r\nHost: e.test\r\n\r\n", OK, false],
+      [
+        "after a request of HTTP/1.0 with Connection: keep-alive",
         "GET /x HTTP/1.0\r\nHost: e.test\r\nConnection: keep-alive\r\n\r\n",
         OK,
         true,
       ],
-      ["whose upgrade is declined", UPGRADE, OK, false],
-      ["whose body isn't whole", POST, OK, false],
-      ["with a refusal", "GET /_piko/x HTTP/1.1\r\nHost: e.test\r\n\r\n", "", true],
-      ["without an endpoint", "GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n", "", true],
-    ])("or not: %s", (_title, request, response, kept) => {
+      ["not after a declined upgrade", UPGRADE, OK, false],
+      ["not if the body of the request is incomplete", POST, OK, false],
+      ["after a refused request", "GET /_piko/x HTTP/1.1\r\nHost: e.test\r\n\r\n", "", true],
+      ["after a request without an endpoint", "GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n", "", true],
+    ])("%s", (_title, request, response, kept) => {
       const rig = create();
       rig.socket.send(request);
       if (response !== "") rig.stream.bring(response);
@@ -217,8 +222,8 @@ describe("H1Client", () => {
   describe("refuses", () => {
     const long = "x".repeat(3_000);
     it.each<[string, string, string, NodeRigOptions, string[]]>([
-      ["what is no request", "nonsense\r\n\r\n", "400", {}, []],
-      ["a head that can't become one", "GET / HTTP/1.1\r\nbad name: x\r\n", "400", {}, []],
+      ["bytes that aren't a request", "nonsense\r\n\r\n", "400", {}, []],
+      ["a head that more bytes can't make valid", "GET / HTTP/1.1\r\nbad name: x\r\n", "400", {}, []],
       [
         "a long target, before its end",
         `GET /${long}`,
@@ -254,7 +259,13 @@ describe("H1Client", () => {
         { maxBytes: 100 },
         ["max_buffered_bytes"],
       ],
-      ["a body that is announced too long", POST, "413", { limits: { maxBodyBytes: 3 } }, ["max_body_bytes"]],
+      [
+        "a body that is announced as too long",
+        POST,
+        "413",
+        { limits: { maxBodyBytes: 3 } },
+        ["max_body_bytes"],
+      ],
       [
         "a body that becomes too long",
         `${CHUNKED}5\r\nabcde\r\n`,
@@ -262,7 +273,7 @@ describe("H1Client", () => {
         { limits: { maxBodyBytes: 3 } },
         ["max_body_bytes"],
       ],
-      ["a body that is none", `${CHUNKED}zz\r\n`, "400", {}, []],
+      ["an invalid body", `${CHUNKED}zz\r\n`, "400", {}, []],
     ])("%s", (_title, text, status, options, hits) => {
       const rig = create(options);
       rig.socket.send(text);

@@ -63,7 +63,7 @@ describe("limits", () => {
     ["empty data", data(1, "")],
     ["priorities", frame(2, 0, 1, `${uint32(0)}\0`)],
     ["window updates", frame(WINDOW_UPDATE, 0, 1, uint32(1))],
-    ["frames of no known type", frame(99, 0, 0, "x")],
+    ["frames of an unknown type", frame(99, 0, 0, "x")],
   ])("end a connection that is flooded with %s (CVE-2019-9512 and others)", (_name, flood) => {
     const rig = create({ http2: { maxControlFrames: 100 } });
     rig.peer.send(headers(1, POST_FIELDS, false));

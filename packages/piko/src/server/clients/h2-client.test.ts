@@ -136,15 +136,20 @@ describe("H2Client", () => {
   });
 
   it.each([
-    ["an endpoint that nobody listens on", [["x-piko-endpoint", "other"]], "502", "no available upstreams"],
+    [
+      "a request for an endpoint without listeners",
+      [["x-piko-endpoint", "other"]],
+      "502",
+      "no available upstreams",
+    ],
     ["a reserved path", [[":path", "/_piko/v1/x"]], "404", "not found"],
     ["a TCP tunnel", [[":path", "/_piko/v1/tcp/e"]], "426", "websocket upgrade required"],
     ["CONNECT", "connect", "501", "connect is not supported"],
     ["a head without a host", "no host", "400", "missing host field"],
-    ["an expectation that nobody knows", [["expect", "the best"]], "417", "expectation not supported"],
-    ["an authority that is none", [[":authority", "e.test/x"]], "400", "invalid host"],
-    ["a path that is long", [[":path", `/${"p".repeat(20_000)}`]], "414", "request target too long"],
-    ["a head that is large", [["x", "v".repeat(1_100_000)]], "431", "message head too large"],
+    ["an unknown expectation", [["expect", "the best"]], "417", "expectation not supported"],
+    ["an invalid authority", [[":authority", "e.test/x"]], "400", "invalid host"],
+    ["a path that is too long", [[":path", `/${"p".repeat(20_000)}`]], "414", "request target too long"],
+    ["a head that is too large", [["x", "v".repeat(1_100_000)]], "431", "message head too large"],
   ] as const)("answers %s in JSON", (_name, changes, status, message) => {
     const rig = create();
     let fields: [string, string][] = GET_FIELDS.map(([name, value]) => [name, value]);

@@ -62,9 +62,9 @@ describe("a connection without TLS", () => {
 
   it.each([
     ["another method", GET, "200"],
-    ["a method that begins as the preface does", GET.replace("GET", "PROPFIND"), "200"],
+    ["a method that begins like the preface", GET.replace("GET", "PROPFIND"), "200"],
     ["the preface's own method", GET.replace("GET", "PRI"), "200"],
-    ["a preface that ends otherwise", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\r", "400"],
+    ["a preface with another end", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\r", "400"],
   ])("is HTTP/1.1 with %s, split anywhere", (_title, bytes, status) => {
     for (let cut = 1; cut < bytes.length; cut++) {
       const scene = connect();

@@ -192,24 +192,29 @@ describe("a PROXY protocol header", () => {
 
   it.each<[string, ProxyRigOptions, string, string]>([
     ["names the client", { proxyProtocol: "required" }, HEADER, "203.0.113.7"],
-    ["names the client where it need not", { proxyProtocol: "optional" }, HEADER, "203.0.113.7"],
-    ["may be absent", { proxyProtocol: "optional" }, "", "127.0.0.1"],
-    ["of a health check names nobody else", { proxyProtocol: "required" }, "PROXY UNKNOWN\r\n", "127.0.0.1"],
+    ["names the client where it is optional", { proxyProtocol: "optional" }, HEADER, "203.0.113.7"],
+    ["may be absent where it is optional", { proxyProtocol: "optional" }, "", "127.0.0.1"],
+    [
+      "of a health check names no other client",
+      { proxyProtocol: "required" },
+      "PROXY UNKNOWN\r\n",
+      "127.0.0.1",
+    ],
     [
       "of a trusted sender is read",
       { proxyProtocol: "required", trustedProxies: ["127.0.0.1"] },
       HEADER,
       "203.0.113.7",
     ],
-    ["is not asked of nodes", { proxyProtocol: "required", nodes: ["127.0.0.1:8000"] }, "", "127.0.0.1"],
+    ["isn't required from nodes", { proxyProtocol: "required", nodes: ["127.0.0.1:8000"] }, "", "127.0.0.1"],
     [
-      "is not asked of nodes that aren't trusted proxies",
+      "isn't required from nodes that aren't trusted proxies",
       { proxyProtocol: "required", nodes: ["127.0.0.1:8000"], trustedProxies: ["192.0.2.1"] },
       "",
       "127.0.0.1",
     ],
     [
-      "may be absent of those that aren't trusted",
+      "may be absent where senders aren't trusted",
       { proxyProtocol: "optional", trustedProxies: ["192.0.2.1"] },
       "",
       "127.0.0.1",
@@ -226,10 +231,10 @@ describe("a PROXY protocol header", () => {
   });
 
   it.each<[string, ProxyRigOptions, string, string[]]>([
-    ["that is asked for and absent", { proxyProtocol: "required" }, GET, ["proxy_protocol"]],
-    ["that is none", { proxyProtocol: "optional" }, "PROXY TCP4 x\r\n", ["proxy_protocol"]],
+    ["that is required but absent", { proxyProtocol: "required" }, GET, ["proxy_protocol"]],
+    ["that is invalid", { proxyProtocol: "optional" }, "PROXY TCP4 x\r\n", ["proxy_protocol"]],
     [
-      "of anybody, where only trusted ones may send any",
+      "that is required, from a sender that isn't trusted,",
       { proxyProtocol: "required", trustedProxies: ["192.0.2.1"] },
       "",
       ["proxy_protocol"],

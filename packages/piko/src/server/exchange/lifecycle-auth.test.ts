@@ -77,8 +77,8 @@ describe("a request with a new token", () => {
   });
 
   it.each([
-    ["in lower case if it is good for that one", ["f"], "f"],
-    ["as it is spelled if it is good for that one", ["F", "f"], "F"],
+    ["in lower case if the token permits that one", ["f"], "f"],
+    ["as it is spelled if the token permits that one", ["F", "f"], "F"],
   ])("whose host names an endpoint without listeners is for the one %s", (_title, may, served) => {
     start().socket.send(GET.replace("e.test", "F.test"));
     desk.answer(may);

@@ -59,25 +59,28 @@ describe("a request of another node", () => {
     ["doubtful", "failed", false],
     ["draining", "well", false],
     ["well", "well", false],
-  ] as const)("that accepts it back: tunnels %s here, %s elsewhere: sent back: %s", (here, there, back) => {
-    for (const request of [GET, DIAL]) {
-      const rig = create();
-      rig.identifyAsNode();
-      const tunnel = rig.addTunnel(here);
-      rig.addNode("other", there);
-      rig.socket.send(forwarded(MAY_REROUTE, request));
-      expect([tunnel.streams.length, rig.hops.length]).toEqual([back ? 0 : 1, 0]);
-      const answer = rig.socket.take();
-      if (back) expect(answer).toMatch(/^HTTP\/1.1 502 .*x-piko-reroute: elsewhere\r\n/s);
-      else expect(answer.slice(0, 13)).toBe(request === DIAL ? "HTTP/1.1 101 " : "");
-      rig.close();
-      if (!back) tunnel.stream.handler.onReset();
-    }
-  });
+  ] as const)(
+    "that takes it back, with a tunnel here that is %s and one elsewhere that is %s, is sent back: %s",
+    (here, there, back) => {
+      for (const request of [GET, DIAL]) {
+        const rig = create();
+        rig.identifyAsNode();
+        const tunnel = rig.addTunnel(here);
+        rig.addNode("other", there);
+        rig.socket.send(forwarded(MAY_REROUTE, request));
+        expect([tunnel.streams.length, rig.hops.length]).toEqual([back ? 0 : 1, 0]);
+        const answer = rig.socket.take();
+        if (back) expect(answer).toMatch(/^HTTP\/1.1 502 .*x-piko-reroute: elsewhere\r\n/s);
+        else expect(answer.slice(0, 13)).toBe(request === DIAL ? "HTTP/1.1 101 " : "");
+        rig.close();
+        if (!back) tunnel.stream.handler.onReset();
+      }
+    },
+  );
 
   it.each([
     ["a node that doesn't take it back", true, ""],
-    ["a client that says so", false, MAY_REROUTE],
+    ["a client that claims to take it back", false, MAY_REROUTE],
   ])("of %s takes the best tunnel here", (_name, isNode, fields) => {
     const rig = create();
     if (isNode) rig.identifyAsNode();

@@ -22,8 +22,8 @@ function limit(rig: NodeRig, requestsPerSecond: number, requestsPerSecondPerEndp
 
 describe("a request above a tenant's rate", () => {
   it.each([
-    ["of all of its endpoints", 1, 9, "too many requests for this tenant", "requests_per_second"],
-    ["of one endpoint", 9, 1, "too many requests for this endpoint", "requests_per_second_per_endpoint"],
+    ["for all of its endpoints", 1, 9, "too many requests for this tenant", "requests_per_second"],
+    ["for one endpoint", 9, 1, "too many requests for this endpoint", "requests_per_second_per_endpoint"],
   ])("%s is answered at once, and later ones reach the service", (_title, all, each, message, name) => {
     const rig = create();
     limit(rig, all, each);

@@ -12,7 +12,7 @@ describe("a request whose agent has fallen silent", () => {
     ["goes to another tunnel when it may be repeated", GET, {}, true],
     ["goes to another tunnel with its body", PUT, {}, true],
     ["stays when the agent may have it and it mustn't be repeated", POST, {}, false],
-    ["goes to another tunnel, whatever it is, when nothing of it was sent", POST, { unsent: true }, true],
+    ["goes to another tunnel, whatever its method, when none of it was sent", POST, { unsent: true }, true],
     ["stays when the agent has accepted it", GET, { unacknowledged: false }, false],
   ])("%s", (_title, request, stream, goes) => {
     const rig = create();
@@ -46,9 +46,9 @@ describe("a request whose agent has fallen silent", () => {
     });
 
     it.each([
-      ["may not be sent again", POST, "", "doubtful"],
-      ["has begun to be answered", GET, "HTTP/1.1 200", "doubtful"],
-      ["is with an agent that is well", GET, "", "well"],
+      ["mustn't be sent again", POST, "", "doubtful"],
+      ["has part of its response", GET, "HTTP/1.1 200", "doubtful"],
+      ["is with a healthy agent", GET, "", "well"],
     ] as const)("fails if it %s", (_why, request, begun, kind) => {
       const rig = create();
       const tunnel = rig.addTunnel("well");
@@ -177,8 +177,8 @@ describe("a request whose node has fallen silent", () => {
 
   it.each([
     ["goes elsewhere when it may be repeated", GET, true, true],
-    ["stays when it mustn't", POST, true, false],
-    ["goes elsewhere when the node can't have it", POST, false, true],
+    ["stays when it mustn't be repeated", POST, true, false],
+    ["goes elsewhere when the node can't have received it", POST, false, true],
   ])("%s", (_title, request, connected, goes) => {
     const rig = lost(request, { connected });
     rig.addNode("b", "well");

@@ -150,8 +150,8 @@ describe("NodeDispatch", () => {
     it.each<[string, NodeRigOptions, string, boolean, boolean]>([
       // sender, cluster, request; whether it is answered at once, and with a reroute
       ["a node", ofNodes, FORWARDED, true, true],
-      ["anybody who says to be one", {}, FORWARDED, false, false],
-      ["a node about a request of its own", ofNodes, GET, false, false],
+      ["a client that claims to be a node", {}, FORWARDED, false, false],
+      ["a node with a request that it hasn't forwarded", ofNodes, GET, false, false],
     ])(
       "at once, and with a reroute, only if the sender is a node: %s",
       (_who, options, request, atOnce, reroute) => {

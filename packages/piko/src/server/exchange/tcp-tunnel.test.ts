@@ -13,7 +13,7 @@ describe("one of our clients is cut", () => {
     ["by a Close with another code", (rig) => rig.clientCloses(1001, "going away")],
     ["when its connection fails", (rig) => rig.clientResets()],
     ["for a text message", (rig) => rig.socket.send(frame(1, "x"))],
-    ["for a frame that is none", (rig) => rig.socket.send("\u00f2\u0080\0\0\0\0")],
+    ["for an invalid frame", (rig) => rig.socket.send("\u00f2\u0080\0\0\0\0")],
     ["for a frame without a mask", (rig) => rig.socket.send("\u0082\u0001x")],
   ])("%s", (_title, cut) => {
     const rig = join();
@@ -291,9 +291,9 @@ describe("a dial", () => {
   });
 
   it.each([
-    ["is sent to one that drains", false, "", true],
+    ["is sent to one of them", false, "", true],
     ["is sent on when another node has a better one", true, "", false],
-    ["that another node has sent goes no further", true, "x-piko-forward: true\r\n", true],
+    ["is sent no further if another node has sent it", true, "x-piko-forward: true\r\n", true],
   ])("for an endpoint whose tunnels are draining %s", (_title, elsewhere, fields, here) => {
     const cluster = {
       has: () => elsewhere,

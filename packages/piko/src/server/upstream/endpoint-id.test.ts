@@ -18,16 +18,16 @@ it.each(["web", "a.b", "%20", "größe", "名前", "😀", "__proto__", "x".repe
 });
 
 it.each([
-  ["nothing", ""],
+  ["no bytes", ""],
   ["too many bytes", "é".repeat(128)],
   ["a slash", "a%2Fb"],
-  ["half an escape", "a%2"],
+  ["an incomplete escape", "a%2"],
   ["bytes that aren't UTF-8", "%ff"],
   ["a control character", "a%00"],
-  ["one of the second set", "%C2%9Bm"],
+  ["a control character of the second set", "%C2%9Bm"],
   ["a zero-width space", "web%E2%80%8B"],
   ["a line separator", "a%E2%80%A8b"],
-  ["a change of direction", "%E2%80%AEbew"],
-])("rejects an id %s", (_, segment) => {
+  ["a change of the writing direction", "%E2%80%AEbew"],
+])("rejects an id with %s", (_, segment) => {
   expect(parseEndpointId(segment)).toBeUndefined();
 });

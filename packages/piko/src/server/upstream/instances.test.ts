@@ -70,7 +70,7 @@ describe("a second tunnel of a listener", () => {
     ["of another endpoint", "other", INSTANCE],
     ["of another tenant", "e", `${INSTANCE}x-piko-tenant-id: t\r\n`],
     ["of another listener", "e", "x-piko-instance: two\r\n"],
-    ["of an agent that names none", "e", ""],
+    ["of an agent that names no instance", "e", ""],
   ])("isn't a tunnel %s", async (_title, endpoint, fields) => {
     const rig = await start();
     await rig.agent({ fields: INSTANCE });

@@ -76,12 +76,12 @@ describe("rebalancing", () => {
   });
 
   it.each([
-    ["all have as many", [100, 100, 100]],
+    ["all nodes have equally many", [100, 100, 100]],
     ["it is within the threshold", [119, 100, 100]],
     ["it has less than the others", [50, 400, 400]],
     ["it is alone", [1_000]],
     ["it has too few to matter", [4, 0, 0]],
-    ["nobody has any", [0, 0, 0]],
+    ["no node has any", [0, 0, 0]],
   ])("sheds nothing if %s", (_when, counts) => {
     const { clock, shed } = create(counts);
     clock.advance(600_000);

@@ -31,7 +31,7 @@ describe("ReconnectWaits", () => {
       "was lost too long ago",
       (w: ReconnectWaits, clock: FakeClock) => (w.onLost("e"), clock.advance(WAIT_MS + 1)),
     ],
-    ["is back", (w: ReconnectWaits) => (w.onLost("e"), w.onFound("e"))],
+    ["has returned", (w: ReconnectWaits) => (w.onLost("e"), w.onFound("e"))],
   ])("lets no request wait for an endpoint that %s", (_, prepare) => {
     const { clock, waits, waiter } = create();
     prepare(waits, clock);

@@ -64,7 +64,7 @@ describe("TunnelCall", () => {
   it.each([
     ["of few bytes", 2, [2]],
     ["as long as a frame may be", 65_536 - 18, [65_518]],
-    ["longer than that, which becomes two", 65_536, [65_518, 18]],
+    ["longer than that, which becomes two frames", 65_536, [65_518, 18]],
   ])("writes a chunk as one frame: one %s", (_title, bytes, chunks) => {
     const { call, stream } = setUp("POST /x HTTP/1.1\r\nHost: e.test\r\nTransfer-Encoding: chunked", {
       last: false,
@@ -96,7 +96,12 @@ describe("TunnelCall", () => {
       (stream) => stream.handler.onEnd(),
       ["response 200", "ab", "cut answered"],
     ],
-    ["what is no answer", "", (stream) => stream.bring("nonsense\r\n\r\n"), ["bad_response answered"]],
+    [
+      "an answer that isn't HTTP",
+      "",
+      (stream) => stream.bring("nonsense\r\n\r\n"),
+      ["bad_response answered"],
+    ],
   ])("reports %s, resets and forgets the stream", (_title, before, event, events) => {
     const { budget, call, stream, recorded } = setUp();
     if (before !== "") stream.bring(before);
@@ -185,8 +190,8 @@ describe("TunnelCall", () => {
   });
 
   it.each<[string, Partial<MemoryStream>, Seen, Seen]>([
-    ["nothing of it has left", { unacknowledged: true, unsent: true }, "no", "no"],
-    ["it has left, and its agent has not accepted it", { unacknowledged: true }, "maybe", "maybe"],
+    ["none of it has been sent", { unacknowledged: true, unsent: true }, "no", "no"],
+    ["it was sent, but its agent hasn't accepted it", { unacknowledged: true }, "maybe", "maybe"],
     ["its agent has accepted it", {}, "answered", "maybe"],
   ])("reports whether the agent may have seen the request: %s", (_, state, seen, lost) => {
     const { call, stream, recorded } = setUp();

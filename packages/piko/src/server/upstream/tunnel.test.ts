@@ -50,7 +50,7 @@ const STATES: Readonly<Record<string, (scene: Scene) => Promise<void> | void>> =
     tunnel.drain();
     tunnel.hold(true);
   },
-  "held and let go again": ({ tunnel }) => {
+  "held and released": ({ tunnel }) => {
     tunnel.drain();
     tunnel.hold(true);
     tunnel.hold(false);
@@ -69,7 +69,7 @@ describe("whether a tunnel accepts requests", () => {
     ["drained by the node", "draining", true, 1],
     ["drained by its agent", "draining", false, 0],
     ["held", "draining", false, 0],
-    ["held and let go again", "draining", true, 1],
+    ["held and released", "draining", true, 1],
     ["evicted", "draining", false, 0],
     ["gone", "gone", false, 0],
   ])("%s", async (name, state, usable, listeners) => {

@@ -74,8 +74,8 @@ describe("a request whose token must be verified", () => {
   });
 
   it.each([
-    ["a token that isn't good", REFUSED.signature, "401", "invalid token"],
-    ["one that nobody has the time for", REFUSED.busy, "503", "Retry-After: 1\r\n"],
+    ["an invalid token", REFUSED.signature, "401", "invalid token"],
+    ["a token that can't be verified now", REFUSED.busy, "503", "Retry-After: 1\r\n"],
   ])(
     "is refused for %s, with the reason in the logs but not in the response",
     async (_, refusal, status, text) => {
@@ -168,8 +168,8 @@ describe("a tunnel whose token", () => {
 
   it.each<[string, (peer: PortPeer) => unknown, string]>([
     // A Close frame whose mask is zero.
-    ["closes is written down with that", (peer) => peer.send("\u0088\u0080\0\0\0\0"), "closed"],
-    ["breaks is written down with the reason", (peer) => peer.socket.resetAndDestroy(), "ECONNRESET"],
+    ["closes is recorded as closed", (peer) => peer.send("\u0088\u0080\0\0\0\0"), "closed"],
+    ["breaks is recorded with the reason", (peer) => peer.socket.resetAndDestroy(), "ECONNRESET"],
   ])("is valid, and which %s", async (_, act, reason) => {
     const rig = await start();
     desk.known = identityFor(["e"]);

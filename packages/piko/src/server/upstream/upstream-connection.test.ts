@@ -24,11 +24,11 @@ const statusOf = (answer: string): string => answer.slice(9, 12);
 
 describe("a request", () => {
   it.each<[title: string, request: string, status: string, more: string]>([
-    ["by another method", GOOD.replace("GET", "POST"), "404", "not found"],
+    ["with another method", GOOD.replace("GET", "POST"), "404", "not found"],
     ["for another path", GOOD.replace("upstream/e", "other/e"), "404", "not found"],
     ["for a path below", GOOD.replace("upstream/e", "upstream/e/f"), "404", "not found"],
-    ["for no id", GOOD.replace("upstream/e", "upstream/"), "404", "not found"],
-    ["for an id that is none", GOOD.replace("upstream/e", "upstream/%ff"), "400", "invalid endpoint id"],
+    ["without an id", GOOD.replace("upstream/e", "upstream/"), "404", "not found"],
+    ["for an invalid id", GOOD.replace("upstream/e", "upstream/%ff"), "400", "invalid endpoint id"],
     ["for an id with a slash", GOOD.replace("upstream/e", "upstream/a%2fb"), "400", "invalid endpoint id"],
     [
       "for an id that is too long",
@@ -50,7 +50,7 @@ describe("a request", () => {
       "Sec-WebSocket-Version: 13\r\n",
     ],
     ["without a key", GOOD.replace(/Sec-WebSocket-Key: .*\r\n/, ""), "400", "invalid websocket handshake"],
-    ["with a key that is none", GOOD.replace("dGhl", ""), "400", "invalid websocket handshake"],
+    ["with an invalid key", GOOD.replace("dGhl", ""), "400", "invalid websocket handshake"],
     ["with a body", upgradeRequest("e", "Content-Length: 1\r\n"), "400", "invalid websocket handshake"],
     [
       "with a body in chunks",
@@ -58,12 +58,12 @@ describe("a request", () => {
       "400",
       "invalid websocket handshake",
     ],
-    ["of a foreign page", upgradeRequest("e", "Origin: http://evil.test\r\n"), "403", "foreign origin"],
-    ["that is none", "nonsense\r\n\r\n", "400", ""],
-    ["with a field that is none", "GET / HTTP/1.1\r\nbad name: x\r\n\r\n", "400", ""],
-    ["that is a handshake of TLS", "\x16\x03\x01\x02\x00\x01", "400", "tls to a port without it"],
-    ["that can't become one", "GET / HTTP/1.1\rX", "400", ""],
-    ["behind too many empty lines", "\r\n".repeat(6), "400", ""],
+    ["from a foreign web page", upgradeRequest("e", "Origin: http://evil.test\r\n"), "403", "foreign origin"],
+    ["that isn't HTTP", "nonsense\r\n\r\n", "400", ""],
+    ["with an invalid field", "GET / HTTP/1.1\r\nbad name: x\r\n\r\n", "400", ""],
+    ["that is a TLS handshake", "\x16\x03\x01\x02\x00\x01", "400", "tls to a port without it"],
+    ["that more bytes can't make valid", "GET / HTTP/1.1\rX", "400", ""],
+    ["after too many empty lines", "\r\n".repeat(6), "400", ""],
     ["with two lengths", upgradeRequest("e", "Content-Length: 1\r\nContent-Length: 2\r\n"), "400", ""],
     ["that doesn't end", `GET / HTTP/1.1\r\nX: ${"x".repeat(70_000)}`, "431", ""],
   ])("%s is refused, with one line in the log", async (_title, request, status, more) => {
@@ -131,7 +131,7 @@ describe("a valid request", () => {
 
   it.each([
     ["of one of our agents is answered with the node's name", "x-piko-capabilities: a, Drain \r\n", true],
-    ["of a Go agent is answered as Go does", "", false],
+    ["of a Go agent is answered as Go Piko does", "", false],
   ])("%s", async (_title, fields, ours) => {
     const rig = await start();
     const { text } = await rig.rawAgent(upgradeRequest("e", fields));

@@ -144,9 +144,9 @@ describe("a loss", () => {
     ["a reset within the head", "HTTP/1.1 2", (socket) => socket.resetAndDestroy(), "reset", "answered"],
     ["an end within the body", PART, (socket) => socket.end(), "cut", "answered"],
     ["a reset within the body", PART, (socket) => socket.resetAndDestroy(), "cut", "answered"],
-    ["what is no answer", "nonsense\r\n\r\n", () => {}, "bad_response", "answered"],
+    ["an answer that isn't HTTP", "nonsense\r\n\r\n", () => {}, "bad_response", "answered"],
     [
-      "a head without an end",
+      "an endless head",
       `HTTP/1.1 200 OK\r\nX: ${"x".repeat(70_000)}`,
       () => {},
       "head_too_large",
