@@ -11,7 +11,7 @@
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
-import { EVERYBODY, SeededRandom, SimulatedCluster, runScenario } from "../packages/testkit/dist/index.js";
+import { ALL_NODES, SeededRandom, SimulatedCluster, runScenario } from "../packages/testkit/dist/index.js";
 import { runChurn } from "./sim/churn.mjs";
 import { nodeFactory } from "./sim/nodes.mjs";
 
@@ -57,14 +57,14 @@ function measure({ nodes, loss, delay, keys, seed, count }) {
   let awaited;
   let dead;
   let falseDeaths = 0;
-  const onTold = (observer, what, id, _key, value) => {
+  const onNotified = (observer, what, id, _key, value) => {
     if (what === "upsert" && awaited?.id === id && awaited.value === value) awaited.learned += 1;
     if (what === "unreachable" && dead?.id === id) dead.learned += 1;
     else if (what === "unreachable") falseDeaths += 1;
   };
   const conditions = { loss, delayMs: [Math.min(0.2, delay), delay] };
-  const cluster = new SimulatedCluster({ random, create: nodeFactory({ keys }), conditions, onTold });
-  for (let i = 0; i < nodes; i++) cluster.start(`n${i}`, [EVERYBODY]);
+  const cluster = new SimulatedCluster({ random, create: nodeFactory({ keys }), conditions, onNotified });
+  for (let i = 0; i < nodes; i++) cluster.start(`n${i}`, [ALL_NODES]);
   if (cluster.runUntilConverged(60_000, 100) === undefined) {
     throw new Error(`${nodes} nodes, seed ${seed}: no convergence: ${cluster.difference()}`);
   }

@@ -2,7 +2,7 @@
 // how long after the last change every table is correct. `npm run scale` does the same with real nodes.
 
 import {
-  EVERYBODY,
+  ALL_NODES,
   SeededRandom,
   SimulatedCluster,
   SimulatedMachine,
@@ -32,11 +32,11 @@ export function runChurn({ nodes, endpoints, tunnels, churn, seconds, processors
       onStarted: (counts) => counted.push(counts),
     }),
     conditions: { delayMs: [0.1, 2] },
-    onTold: (_observer, what) => {
+    onNotified: (_observer, what) => {
       if (what === "unreachable") falseDeaths += 1;
     },
   });
-  for (let i = 0; i < nodes; i++) cluster.start(`n${i}`, [EVERYBODY]);
+  for (let i = 0; i < nodes; i++) cluster.start(`n${i}`, [ALL_NODES]);
   const lives = [...cluster.alive.values()];
   const open = [];
   let opened = 0;

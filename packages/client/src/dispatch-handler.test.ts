@@ -12,30 +12,30 @@ interface Dispatching {
 
 /** A handler in undici's later form, the only one in its version 8, that records its calls. */
 function recorder(
-  told: string[],
+  events: string[],
   done: () => void,
   onStart?: (controller: DispatchController) => void,
 ): DispatchHandler {
   return {
     onRequestStart(controller) {
-      told.push("start");
+      events.push("start");
       onStart?.(controller);
     },
     onResponseStart(controller, status, headers, statusText) {
       const raw = controller.rawHeaders.map(String);
-      told.push(`${status} ${statusText} ${String(headers["x-a"])} ${raw[raw.indexOf("X-A") + 1]}`);
+      events.push(`${status} ${statusText} ${String(headers["x-a"])} ${raw[raw.indexOf("X-A") + 1]}`);
     },
     onResponseData(controller, chunk) {
-      told.push(String(chunk));
+      events.push(String(chunk));
       controller.pause();
       controller.resume();
     },
     onResponseEnd(controller, trailers) {
-      told.push(`end ${trailers["x-t"]} ${controller.rawTrailers.map(String).join()}`);
+      events.push(`end ${trailers["x-t"]} ${controller.rawTrailers.map(String).join()}`);
       done();
     },
     onResponseError(controller, error) {
-      told.push(`${error.message} ${controller.aborted} ${controller.reason === error}`);
+      events.push(`${error.message} ${controller.aborted} ${controller.reason === error}`);
       done();
     },
   };
@@ -50,11 +50,11 @@ async function dispatching(
     destroy(): Promise<void>;
   };
   defer(() => dispatcher.destroy());
-  const told: string[] = [];
+  const events: string[] = [];
   await new Promise<void>((resolve) => {
-    dispatcher.dispatch({ origin: "http://x", path, method: "GET" }, recorder(told, resolve, onStart));
+    dispatcher.dispatch({ origin: "http://x", path, method: "GET" }, recorder(events, resolve, onStart));
   });
-  return told;
+  return events;
 }
 
 describe("a handler in undici's later form", () => {
@@ -90,9 +90,9 @@ describe("a handler in undici's later form", () => {
     const { url } = await piko();
     const listener = await serve("e", () => {}, { url });
     defer(() => listener.close({ graceMs: 0 }));
-    const told = await dispatching(url, "/", () => {
+    const events = await dispatching(url, "/", () => {
       throw new Error("broken");
     });
-    expect(told).toEqual(["start", "broken false false"]);
+    expect(events).toEqual(["start", "broken false false"]);
   });
 });

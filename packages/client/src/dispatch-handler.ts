@@ -45,7 +45,7 @@ export interface DispatchHandler {
 }
 
 /** Reports the progress of a request to its handler, in the form that the handler supports. Every call may throw. */
-export class HandlerTeller {
+export class HandlerNotifier {
   readonly #handler: DispatchHandler;
   readonly #control: DispatchController;
   readonly #later: boolean;
@@ -75,8 +75,8 @@ export class HandlerTeller {
       this.#handler.onResponseStart?.(this.#control, statusCode, headers, statusMessage);
       return;
     }
-    const goOn = this.#handler.onHeaders?.(statusCode, raw, () => this.#control.resume(), statusMessage);
-    if (goOn === false) this.#control.pause();
+    const proceed = this.#handler.onHeaders?.(statusCode, raw, () => this.#control.resume(), statusMessage);
+    if (proceed === false) this.#control.pause();
   }
 
   data(chunk: Buffer): void {

@@ -5,7 +5,7 @@ import { EventEmitter } from "node:events";
 import { type ClientRequest, type IncomingMessage, request as startRequest } from "node:http";
 import { type Duplex, Readable } from "node:stream";
 import type { ReadableStream } from "node:stream/web";
-import { type DispatchController, type DispatchHandler, HandlerTeller } from "./dispatch-handler.js";
+import { type DispatchController, type DispatchHandler, HandlerNotifier } from "./dispatch-handler.js";
 import { EndpointAgent, type EndpointAgentOptions } from "./endpoint-agent.js";
 import { ClientError } from "./errors.js";
 
@@ -84,7 +84,7 @@ class Exchange implements DispatchController {
   rawTrailers: Buffer[] = [];
   readonly #options: DispatchOptions;
   readonly #agent: EndpointAgent;
-  readonly #teller: HandlerTeller;
+  readonly #notifier: HandlerNotifier;
   readonly #onOver: () => void;
   #request: ClientRequest | undefined;
   #response: IncomingMessage | undefined;
@@ -94,7 +94,7 @@ class Exchange implements DispatchController {
   constructor(options: DispatchOptions, handler: DispatchHandler, agent: EndpointAgent, onOver: () => void) {
     this.#options = options;
     this.#agent = agent;
-    this.#teller = new HandlerTeller(handler, this);
+    this.#notifier = new HandlerNotifier(handler, this);
     this.#onOver = onOver;
   }
 
@@ -121,7 +121,7 @@ class Exchange implements DispatchController {
 
   start(): void {
     this.#guard(() => {
-      this.#teller.start();
+      this.#notifier.start();
       if (!this.#over) this.#send();
     });
   }
@@ -141,7 +141,7 @@ class Exchange implements DispatchController {
     request.on("response", (response) => this.#guard(() => this.#take(response)));
     request.on("upgrade", (response, socket: Duplex, first: Buffer) => {
       if (first.length > 0) socket.unshift(first);
-      this.#guard(() => this.#teller.upgrade(response, socket));
+      this.#guard(() => this.#notifier.upgrade(response, socket));
       this.#end();
     });
     const { bytes } = content;
@@ -156,20 +156,20 @@ class Exchange implements DispatchController {
   #take(response: IncomingMessage): void {
     this.#response = response;
     response.on("error", (error) => this.#fail(error));
-    this.#teller.head(response);
-    response.on("data", (chunk: Buffer) => this.#guard(() => this.#teller.data(chunk)));
+    this.#notifier.head(response);
+    response.on("data", (chunk: Buffer) => this.#guard(() => this.#notifier.data(chunk)));
     response.on("end", () => {
-      this.#guard(() => this.#teller.end(response));
+      this.#guard(() => this.#notifier.end(response));
       this.#end();
     });
     if (this.#paused) response.pause();
   }
 
   /** If the handler throws, its request is aborted. */
-  #guard(tell: () => void): void {
+  #guard(notify: () => void): void {
     if (this.#over) return;
     try {
-      tell();
+      notify();
     } catch (error) {
       this.#fail(error as Error);
     }
@@ -179,7 +179,7 @@ class Exchange implements DispatchController {
     if (this.#over) return;
     this.#end();
     this.#request?.destroy();
-    this.#teller.error(error);
+    this.#notifier.error(error);
   }
 
   #end(): void {

@@ -80,7 +80,7 @@ export class EndpointSocket extends Duplex {
   /**
    * `waits`: a Close frame is to be sent between two frames. `said`: it was sent, and what the program still writes is dropped.
    */
-  #leaving: "no" | "waits" | "said" = "no";
+  #leaving: "no" | "waits" | "sent" = "no";
 
   /** @internal Connections come from `listen` and `dial`. */
   constructor(options: EndpointSocketOptions, connect: (handler: StreamHandler) => Transport) {
@@ -183,13 +183,13 @@ export class EndpointSocket extends Duplex {
 
   /** @internal */
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
-    if (this.#leaving === "said") {
+    if (this.#leaving === "sent") {
       callback();
       return;
     }
     this.#written?.follow(chunk);
     if (this.#leaving === "waits" && this.#written?.betweenFrames === true) {
-      this.#leaving = "said";
+      this.#leaving = "sent";
       this.#pending = { chunk: Buffer.concat([chunk, GOING_AWAY]), at: 0, callback };
     } else {
       this.#pending = { chunk, at: 0, callback };

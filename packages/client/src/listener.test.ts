@@ -203,7 +203,7 @@ describe("listen", () => {
       const closed = listener.close({ graceMs: 60_000 });
       const late = exchange(tunnel, "late");
       expect(await late.answer).toBe(extra === undefined ? "reset" : "late");
-      expect(tunnel.goneAway).toBe(extra === undefined);
+      expect(tunnel.receivedGoAway).toBe(extra === undefined);
       first.stream.end();
       late.stream.end();
       await closed;

@@ -14,7 +14,7 @@ const MAX_LOOK_MS = 300_000;
 export class NodeSearch {
   readonly #random: () => number;
   #tries = 0;
-  #mostTries = FIRST_TRIES;
+  #maxTries = FIRST_TRIES;
   #looks = 0;
 
   /** `random` returns numbers in [0, 1). */
@@ -25,20 +25,20 @@ export class NodeSearch {
   /** Starts again, because something has changed and a search is worthwhile. */
   begin(): void {
     this.#tries = 0;
-    this.#mostTries = FIRST_TRIES;
+    this.#maxTries = FIRST_TRIES;
     this.#looks = 0;
   }
 
   /** Milliseconds until the next try. */
   next(): number {
-    if (this.#tries < this.#mostTries) {
+    if (this.#tries < this.#maxTries) {
       const bound = Math.min(MAX_TRY_MS, TRY_BASE_MS * 2 ** this.#tries++);
       return Math.floor(this.#random() * bound);
     }
-    const aboutMs = Math.min(MAX_LOOK_MS, FIRST_LOOK_MS * 2 ** this.#looks++);
+    const baseMs = Math.min(MAX_LOOK_MS, FIRST_LOOK_MS * 2 ** this.#looks++);
     this.#tries = 1;
-    this.#mostTries = LATER_TRIES;
-    return Math.floor(aboutMs * (0.5 + this.#random()));
+    this.#maxTries = LATER_TRIES;
+    return Math.floor(baseMs * (0.5 + this.#random()));
   }
 
   /** Whether the last delay was a long one: there seems to be no other node now. */

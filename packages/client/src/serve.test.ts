@@ -216,17 +216,17 @@ describe("serve with a fetch handler", () => {
   });
 
   it("cuts a response whose body fails", async () => {
-    let breakOff: (error: Error) => void = () => {};
+    let failBody: (error: Error) => void = () => {};
     const body = new ReadableStream<Uint8Array>({
       start(controller) {
         controller.enqueue(new TextEncoder().encode("some"));
-        breakOff = (error) => controller.error(error);
+        failBody = (error) => controller.error(error);
       },
     });
     const client = await fetchClient(() => new Response(body));
     const response = await client.ask("/");
     await once(response, "data");
-    breakOff(new Error("broke off"));
+    failBody(new Error("broke off"));
     await expect(text(response)).rejects.toThrow("aborted");
     expect(errors.map(String)).toEqual(["Error: broke off"]);
   });

@@ -27,7 +27,7 @@ export class TunnelOpenings {
   readonly #cut = new AbortController();
   #cutTimer: Timer | undefined;
   #deadlineMs = Number.POSITIVE_INFINITY;
-  #underWay = 0;
+  #inProgress = 0;
   /** Tunnels that the server opened when they were no longer wanted. */
   readonly #late = new Set<UpstreamTunnel>();
 
@@ -39,7 +39,7 @@ export class TunnelOpenings {
 
   /** Whether no attempt is in progress and no late tunnel is open. */
   get over(): boolean {
-    return this.#underWay === 0 && this.#late.size === 0;
+    return this.#inProgress === 0 && this.#late.size === 0;
   }
 
   /** Opens a tunnel. Rejects as `openWebSocket` does, or with the reason of `stopped` as soon as that is aborted. */
@@ -60,9 +60,9 @@ export class TunnelOpenings {
   /** To be called after `stopped`: ends all attempts and late tunnels by `deadlineMs` on the clock. */
   closeBy(deadlineMs: number): void {
     this.#deadlineMs = deadlineMs;
-    for (const tunnel of this.#late) tunnel.runDry(deadlineMs);
+    for (const tunnel of this.#late) tunnel.drain(deadlineMs);
     this.#clearTimer();
-    if (this.#underWay === 0) return;
+    if (this.#inProgress === 0) return;
     const { clock, stopped } = this.#options;
     const leftMs = Math.min(deadlineMs - clock.now(), LAST_ANSWER_MS);
     const cut = (): void => this.#cut.abort(stopped.reason);
@@ -71,10 +71,10 @@ export class TunnelOpenings {
   }
 
   /** Drains a tunnel that was opened after `stopped`. */
-  takeLate(tunnel: UpstreamTunnel): void {
+  drainLate(tunnel: UpstreamTunnel): void {
     this.#late.add(tunnel);
     // Before `run`, so that streams that the server has already opened are refused and go elsewhere.
-    tunnel.runDry(this.#deadlineMs);
+    tunnel.drain(this.#deadlineMs);
     tunnel.run();
   }
 
@@ -87,15 +87,15 @@ export class TunnelOpenings {
 
   async #attempt(options: AttemptOptions): Promise<UpstreamTunnel> {
     const { clock, create, onOver, stopped } = this.#options;
-    this.#underWay++;
+    this.#inProgress++;
     try {
       const signals = { signal: stopped, cut: this.#cut.signal };
       const tunnel = create(await openWebSocket({ ...options, ...signals, clock }));
-      if (stopped.aborted) this.takeLate(tunnel);
+      if (stopped.aborted) this.drainLate(tunnel);
       return tunnel;
     } finally {
-      this.#underWay--;
-      if (this.#underWay === 0) this.#clearTimer();
+      this.#inProgress--;
+      if (this.#inProgress === 0) this.#clearTimer();
       onOver();
     }
   }

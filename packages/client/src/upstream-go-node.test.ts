@@ -7,21 +7,21 @@ afterEach(closeStages);
 
 /** The fields with which a Go node identifies itself in its 101: none. */
 const NOTHING = "";
-const besideGoNode = (): Promise<UpstreamStage> => UpstreamStage.connected({}, NOTHING);
+const connectedToGoNode = (): Promise<UpstreamStage> => UpstreamStage.connected({}, NOTHING);
 
 describe("Upstream with a Go node", () => {
   it("closes at once, without a GoAway, if it has no stream", async () => {
-    const stage = await besideGoNode();
+    const stage = await connectedToGoNode();
     const tunnel = await stage.tunnel(1);
     await stage.upstream.close({ graceMs: 10_000 });
     await stage.server.until(() => tunnel.closed);
-    expect(tunnel.goneAway).toBe(false);
+    expect(tunnel.receivedGoAway).toBe(false);
     expect(tunnel.error).toBeUndefined();
     stage.clock.assertIdle();
   });
 
   it("serves streams that arrive while others are in progress, and closes soon after the last one", async () => {
-    const stage = await besideGoNode();
+    const stage = await connectedToGoNode();
     const tunnel = await stage.tunnel(1);
     const first = exchange(tunnel, "first");
     await first.answer;
@@ -38,13 +38,13 @@ describe("Upstream with a Go node", () => {
     for (const stream of stage.streams) if (!stream.closed) stream.reset();
     await closed;
     await stage.server.until(() => tunnel.closed);
-    expect(tunnel.goneAway).toBe(false);
+    expect(tunnel.receivedGoAway).toBe(false);
     expect(tunnel.error).toBeUndefined();
     stage.clock.assertIdle();
   });
 
   it("refuses streams in the last second of the grace period, and cuts those that are left", async () => {
-    const stage = await besideGoNode();
+    const stage = await connectedToGoNode();
     const tunnel = await stage.tunnel(1);
     const long = exchange(tunnel, "long");
     await long.answer;
@@ -59,12 +59,12 @@ describe("Upstream with a Go node", () => {
     stage.clock.advance(1);
     await closed;
     expect(await long.end).toBe("reset");
-    expect(tunnel.goneAway).toBe(false);
+    expect(tunnel.receivedGoAway).toBe(false);
     stage.clock.assertIdle();
   });
 
   it("waits for a node that reads the last answers slowly", async () => {
-    const stage = await besideGoNode();
+    const stage = await connectedToGoNode();
     const tunnel = await stage.tunnel(1);
     // 16 MiB of windows: more than a kernel buffers for a connection that isn't read.
     await Promise.all(Array.from({ length: 64 }, () => exchange(tunnel, "hello").answer));

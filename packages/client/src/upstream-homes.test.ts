@@ -35,7 +35,7 @@ function tunnelAt(stage: UpstreamStage, nodeId: string): TestTunnel {
 }
 
 /** Checks that no search for another node was logged since the last attempt. */
-function looksNoMore(stage: UpstreamStage): void {
+function expectNoSearch(stage: UpstreamStage): void {
   expect(stage.logged).not.toContain("debug: looking for another node");
 }
 
@@ -50,7 +50,7 @@ describe("Upstream with several tunnels", () => {
     await other.upstream.start();
     expect(stage.server.requests.at(-1)?.headers.get("x-piko-instance")).not.toBe(names[0]);
     expect(stage.upstream.tunnels).toEqual({ open: 3, wanted: 3, nodeIds: ["a", "b", "c"] });
-    looksNoMore(stage);
+    expectNoSearch(stage);
     for (const node of ["a", "b", "c"]) {
       expect(await exchange(tunnelAt(stage, node), node).answer).toBe(node);
     }
@@ -98,7 +98,7 @@ describe("Upstream with several tunnels", () => {
     // A listener that lacks no tunnel ignores the news.
     tunnelAt(stage, "a").session.tellOfNode();
     expect(await exchange(tunnelAt(stage, "a"), "on").answer).toBe("on");
-    looksNoMore(stage);
+    expectNoSearch(stage);
   });
 
   it("continues to serve on the others when one is lost, and looks for another at once", async () => {
@@ -158,7 +158,7 @@ describe("Upstream with several tunnels", () => {
       "changed 2 of 2 tunnels, nodes b, c",
     ]);
     stage.clock.advance(1_000);
-    await stage.server.until(() => first.goneAway);
+    await stage.server.until(() => first.receivedGoAway);
     expect(first.closed).toBe(false);
     stream.end();
     await stage.server.until(() => first.closed);
@@ -185,7 +185,7 @@ describe("Upstream with several tunnels", () => {
     stage.server.becomeNode("a");
     stage.upstream.renewToken();
     await stage.event("connected a true");
-    expect(olds.map(({ goneAway }) => goneAway)).toEqual([false, false]);
+    expect(olds.map(({ receivedGoAway }) => receivedGoAway)).toEqual([false, false]);
     await stage.attempt("a");
     await stage.attempt("b");
     await stage.attempt("b");
@@ -194,7 +194,7 @@ describe("Upstream with several tunnels", () => {
     stage.clock.advance(1_000);
     for (const old of olds) await stage.server.until(() => old.closed);
     expect(stage.upstream.tunnels.nodeIds).toEqual(["a", "b"]);
-    looksNoMore(stage);
+    expectNoSearch(stage);
   });
 
   it("gives up a tunnel with an old token if the balancer never leads to its node", async () => {
@@ -215,7 +215,7 @@ describe("Upstream with several tunnels", () => {
   it("isn't sent in circles by a token that is different each time", async () => {
     let count = 0;
     const stage = await at(["a", "b"], { token: () => `${++count}` });
-    looksNoMore(stage);
+    expectNoSearch(stage);
     expect(stage.server.requests).toHaveLength(2);
   });
 
@@ -235,7 +235,7 @@ describe("Upstream with several tunnels", () => {
     it("needs only one tunnel to such a node", async () => {
       const stage = await UpstreamStage.start({ tunnels: 2 }, "");
       await stage.upstream.start();
-      looksNoMore(stage);
+      expectNoSearch(stage);
       expect(stage.upstream.tunnels).toEqual({ open: 1, wanted: 2, nodeIds: [undefined] });
     });
 
@@ -245,19 +245,19 @@ describe("Upstream with several tunnels", () => {
       stage.server.becomeGoNode();
       await stage.attempt();
       await stage.event("changed 2 of 2");
-      looksNoMore(stage);
+      expectNoSearch(stage);
       // Both tunnels are outdated. A second new tunnel to the Go node is surplus: it can't replace the one to node a.
       token = "two";
       stage.upstream.renewToken();
       await stage.event("connected undefined true");
-      const heard: Promise<string>[] = [];
-      stage.server.onTunnel = (tunnel) => heard.push(exchange(tunnel, "early").answer);
+      const answers: Promise<string>[] = [];
+      stage.server.onTunnel = (tunnel) => answers.push(exchange(tunnel, "early").answer);
       await stage.attempt();
       const surplus = await stage.tunnel(4);
-      expect(await heard[0]).toBe("early");
+      expect(await answers[0]).toBe("early");
       stage.streams.at(-1)?.reset();
       await stage.server.until(() => surplus.closed);
-      expect(surplus.goneAway).toBe(false);
+      expect(surplus.receivedGoAway).toBe(false);
       expect(surplus.error?.code).toBe("PIKO_TUNNEL_EOF");
     });
   });

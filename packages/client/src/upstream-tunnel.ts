@@ -52,7 +52,7 @@ export class UpstreamTunnel implements TunnelSessionHandler {
   readonly #clock: Clock;
   #timer: Timer | undefined;
   /** Latest time at which it closes; set once it is being drained. */
-  #dryBy: number | undefined;
+  #drainDeadlineMs: number | undefined;
   /**
    * Whether no more streams can arrive that the node opened before it knew that the tunnel drains. Always true for a Go node,
    * which is never notified.
@@ -107,9 +107,9 @@ export class UpstreamTunnel implements TunnelSessionHandler {
   }
 
   /** Another tunnel has replaced it: drains it after `delayMs`, when all nodes know the other one. */
-  giveWay(delayMs: number): void {
-    if (this.closed || this.#dryBy !== undefined) return;
-    this.#timer = this.#clock.setTimeout(() => this.runDry(Number.POSITIVE_INFINITY), delayMs);
+  drainAfter(delayMs: number): void {
+    if (this.closed || this.#drainDeadlineMs !== undefined) return;
+    this.#timer = this.#clock.setTimeout(() => this.drain(Number.POSITIVE_INFINITY), delayMs);
   }
 
   /**
@@ -122,13 +122,13 @@ export class UpstreamTunnel implements TunnelSessionHandler {
    * the end, by which the endpoint's other tunnels disappear from its cluster. Its streams are served until there are none for
    * a moment; in the last second before the deadline they are refused.
    */
-  runDry(deadlineMs: number): void {
+  drain(deadlineMs: number): void {
     if (this.closed || this.#closing) return;
-    const first = this.#dryBy === undefined;
-    this.#dryBy = Math.min(deadlineMs, this.#dryBy ?? deadlineMs);
+    const first = this.#drainDeadlineMs === undefined;
+    this.#drainDeadlineMs = Math.min(deadlineMs, this.#drainDeadlineMs ?? deadlineMs);
     this.#clearTimer();
     if (this.capable && first) this.#session.leave();
-    const leftMs = this.#dryBy - this.#clock.now();
+    const leftMs = this.#drainDeadlineMs - this.#clock.now();
     if (leftMs <= 0) {
       this.#close();
       return;
@@ -143,7 +143,7 @@ export class UpstreamTunnel implements TunnelSessionHandler {
    */
   dismiss(): void {
     this.#silent = !this.capable;
-    this.runDry(Number.POSITIVE_INFINITY);
+    this.drain(Number.POSITIVE_INFINITY);
   }
 
   #untilDeadline(leftMs: number): void {
@@ -161,7 +161,7 @@ export class UpstreamTunnel implements TunnelSessionHandler {
 
   /** Checks again after pending reads: the node may have opened another stream. */
   onIdle(): void {
-    if (this.#dryBy === undefined || this.#looking || !this.#nodeKnows) return;
+    if (this.#drainDeadlineMs === undefined || this.#looking || !this.#nodeKnows) return;
     this.#looking = true;
     const look = (): void => {
       this.#looking = false;

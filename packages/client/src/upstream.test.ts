@@ -223,7 +223,7 @@ describe("Upstream", () => {
       late.stream.end();
       await late.end;
       stage.clock.advance(1_000);
-      await stage.server.until(() => first.goneAway);
+      await stage.server.until(() => first.receivedGoAway);
       const more = new Promise<string>((resolve) => {
         long.stream.handler = {
           ...long.stream.handler,
@@ -283,7 +283,7 @@ describe("Upstream", () => {
       const exchanged = exchange(tunnel, "hello");
       await exchanged.answer;
       const closed = stage.upstream.close({ graceMs: 10_000 });
-      await stage.server.until(() => tunnel.goneAway);
+      await stage.server.until(() => tunnel.receivedGoAway);
       exchanged.stream.end();
       expect(await exchanged.end).toBe("end");
       await closed;

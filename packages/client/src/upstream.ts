@@ -20,7 +20,7 @@ import { CONNECT_TIMEOUT_MS, tunnelCount, type UpstreamOptions } from "./upstrea
 import { UpstreamTunnel, type UpstreamTunnelOwner } from "./upstream-tunnel.js";
 
 /** How long the replaced tunnel still accepts requests: in this time the cluster's nodes learn of the new one. */
-const GIVE_WAY_MS = 1_000;
+const REPLACED_DRAIN_DELAY_MS = 1_000;
 
 /** Period over which listeners that lack a tunnel spread their attempts when a node joins: the load balancer has to learn of it, too. */
 const NODE_NEWS_MS = 5_000;
@@ -192,7 +192,7 @@ export class Upstream {
     this.#closed ??= new Promise((resolve) => {
       this.#onEmpty = resolve;
     });
-    for (const tunnel of this.#tunnels) tunnel.runDry(this.#closeDeadlineMs);
+    for (const tunnel of this.#tunnels) tunnel.drain(this.#closeDeadlineMs);
     this.#openings.closeBy(this.#closeDeadlineMs);
     this.#settle();
     return this.#closed;
@@ -268,7 +268,7 @@ export class Upstream {
 
   /** Puts a new tunnel in use and drains the one that it replaces, whose node drains or whose token is outdated. */
   #adopt(tunnel: UpstreamTunnel, repeat: boolean): void {
-    if (this.#stopped.signal.aborted) return this.#openings.takeLate(tunnel);
+    if (this.#stopped.signal.aborted) return this.#openings.drainLate(tunnel);
     const { earlier, surplus } = this.homes.place(tunnel, repeat);
     this.#tunnels.add(tunnel);
     if (surplus) {
@@ -282,7 +282,7 @@ export class Upstream {
     this.#options.on?.connected?.({ nodeId: tunnel.nodeId, replaced: earlier !== undefined });
     this.#options.on?.changed?.(status);
     // No deadline: the node decides how long the old tunnel's streams may continue, and then closes the tunnel.
-    earlier?.giveWay(GIVE_WAY_MS);
+    earlier?.drainAfter(REPLACED_DRAIN_DELAY_MS);
     tunnel.run();
     this.#renewal.used();
     this.#search.begin();
@@ -357,7 +357,7 @@ export class Upstream {
     const delayMs = this.#search.next();
     if (this.#search.rests) {
       // If outdated tunnels can't be replaced, they are closed: there are others with the new token.
-      for (const tunnel of this.homes.removeStale()) tunnel.giveWay(GIVE_WAY_MS);
+      for (const tunnel of this.homes.removeStale()) tunnel.drainAfter(REPLACED_DRAIN_DELAY_MS);
     }
     this.#look(delayMs);
   }

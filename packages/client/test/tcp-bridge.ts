@@ -18,7 +18,7 @@ export class TcpBridge {
     this.#webSocket = new WebSocketConnection(socket, "server", {
       onPayload: (buffer, start, end) => this.#toAgent(buffer, start, end),
       onEnd: () => this.#clientEnd(),
-      onDrain: () => this.#giveWindow(),
+      onDrain: () => this.#grantWindow(),
       onClose: (error) => {
         if (error !== undefined) this.#stream.reset();
       },
@@ -27,7 +27,7 @@ export class TcpBridge {
       onData: (buffer, start, end) => {
         this.#webSocket.write(buffer, start, end);
         this.#owed += end - start;
-        if (!this.#socket.out.congested) this.#giveWindow();
+        if (!this.#socket.out.congested) this.#grantWindow();
       },
       onEnd: () => this.#webSocket.end(),
       onWritable: () => this.#flush(),
@@ -63,7 +63,7 @@ export class TcpBridge {
     if (this.#clientEnded) this.#stream.end();
   }
 
-  #giveWindow(): void {
+  #grantWindow(): void {
     this.#stream.consume(this.#owed);
     this.#owed = 0;
   }

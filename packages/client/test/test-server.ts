@@ -32,7 +32,7 @@ export class TestTunnel {
   readonly nodeId: string | undefined;
   readonly socket: ByteSocket;
   readonly session: TunnelSession;
-  goneAway = false;
+  receivedGoAway = false;
   closed = false;
   error: TunnelError | undefined;
 
@@ -48,7 +48,7 @@ export class TestTunnel {
     this.session = new TunnelSession(socket, "server", {
       onStream: () => undefined,
       onGoAway: () => {
-        this.goneAway = true;
+        this.receivedGoAway = true;
         onChange();
       },
       onClose: (error) => {
@@ -124,7 +124,7 @@ export class TestServer {
 
   /** The newest tunnel that is open and has no GoAway. */
   tunnel(endpointId: string): TestTunnel | undefined {
-    const live = this.tunnels.filter((each) => !each.closed && !each.goneAway);
+    const live = this.tunnels.filter((each) => !each.closed && !each.receivedGoAway);
     return live.filter((each) => each.endpointId === endpointId).at(-1);
   }
 
@@ -198,7 +198,7 @@ export class TestServer {
     const instance = request.headers.get("x-piko-instance");
     const { nodeId } = this;
     const earlier = this.tunnels.findLast(
-      (each) => !each.closed && !each.goneAway && each.instance === instance && each.nodeId === nodeId,
+      (each) => !each.closed && !each.receivedGoAway && each.instance === instance && each.nodeId === nodeId,
     );
     if (nodeId !== undefined && instance !== undefined && earlier?.endpointId === endpointId) {
       if (request.headers.get("x-piko-instance-repeat") !== "true") {

@@ -22,7 +22,7 @@ export interface GossipNode {
   readonly gossip: Gossip;
   readonly view: View;
   /** Events that its watch received, in words. */
-  readonly told: string[];
+  readonly notified: string[];
   readonly transport: SimulatedTransport;
 }
 
@@ -33,9 +33,9 @@ export class GossipRig {
   readonly network = new SimulatedNetwork(this.clock, this.random);
 
   startNode(id: string, ip: string, seeds: string[] = [], options: Partial<GossipOptions> = {}): GossipNode {
-    const told: string[] = [];
+    const notified: string[] = [];
     const view = new View(id, (_observer, ...what) =>
-      told.push(what.filter((word) => word !== "").join(" ")),
+      notified.push(what.filter((word) => word !== "").join(" ")),
     );
     const transport = this.network.transport(`${ip}:8003`);
     const gossip = new Gossip({
@@ -50,7 +50,7 @@ export class GossipRig {
     });
     gossip.start();
     if (seeds.length > 0) void gossip.join(seeds);
-    return { gossip, view, told, transport };
+    return { gossip, view, notified, transport };
   }
 }
 

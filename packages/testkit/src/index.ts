@@ -21,7 +21,7 @@ export { SimulatedClock } from "./simulation/simulated-clock.js";
 export {
   type ClusterOptions,
   type CreateNode,
-  EVERYBODY,
+  ALL_NODES,
   type Life,
   type NodeSurroundings,
   SimulatedCluster,

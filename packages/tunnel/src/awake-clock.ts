@@ -111,7 +111,7 @@ export class AwakeTimer implements Timer {
     if (this.#cleared) return this;
     this.#dueMs = this.#clock.now() + this.#ms;
     this.#pausedMs = this.#clock.pausedMs;
-    if (this.#shortened) this.#handAgain(this.#ms);
+    if (this.#shortened) this.#reschedule(this.#ms);
     else this.#handle.refresh();
     this.#shortened = false;
     if (!this.#waiting) this.#clock.onArmed();
@@ -130,14 +130,14 @@ export class AwakeTimer implements Timer {
     if (this.#pausedMs !== this.#clock.pausedMs) {
       this.#pausedMs = this.#clock.pausedMs;
       this.#shortened = true;
-      this.#handAgain(Math.max(leftMs, AFTER_READS_MS));
+      this.#reschedule(Math.max(leftMs, AFTER_READS_MS));
       return;
     }
     this.#disarm();
     this.#callback();
   }
 
-  #handAgain(ms: number): void {
+  #reschedule(ms: number): void {
     this.#base.clearTimeout(this.#handle);
     this.#handle = this.#base.setTimeout(this.#fire, ms);
     if (this.#unref) this.unref();

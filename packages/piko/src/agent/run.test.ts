@@ -241,7 +241,7 @@ describe("an agent", () => {
     const long = (await open("web")).write(GET.replace("/", "/long"));
     await long.until(({ stream }) => stream !== undefined);
     well = false;
-    await server.until(() => tunnel.goneAway);
+    await server.until(() => tunnel.receivedGoAway);
     expect(await log.line("service is unhealthy, not listening")).toMatchObject({
       level: "warn",
       "endpoint-id": "web",
@@ -353,7 +353,7 @@ describe("an agent that is asked to stop", () => {
     const socket = await asked;
     const tunnel = server.tunnel("web");
     abort.abort();
-    await server.until(() => tunnel?.goneAway);
+    await server.until(() => tunnel?.receivedGoAway);
     socket.write(OK);
     expect((await stream.over()).text).toBe(OK);
     await done;

@@ -4,7 +4,7 @@ import { setMaxListeners } from "node:events";
 import { describeTunnels, errorText, type ServerOptions } from "@piko/client/internal";
 import { type Clock, systemClock } from "@piko/tunnel";
 import { formatHostPort } from "../base/address.js";
-import { whyNoHostLabel } from "../base/host-label.js";
+import { hostLabelProblem } from "../base/host-label.js";
 import { AGENT, type AgentConfig, type ListenerConfig } from "../config/agent.js";
 import type { Logger } from "../observability/logger.js";
 import { reopenLogs } from "../observability/reopen-logs.js";
@@ -179,7 +179,7 @@ function reloadOn(
 /** Warns about problems for a listener's clients: an id that can't be a host name, or a service that isn't there. */
 async function warnOfProblems(listener: Listener, signal: AbortSignal, log: Logger): Promise<void> {
   const { addr, endpointId, protocol } = listener.config;
-  const reason = protocol === "tcp" ? undefined : whyNoHostLabel(endpointId);
+  const reason = protocol === "tcp" ? undefined : hostLabelProblem(endpointId);
   if (reason !== undefined) {
     log.warn("endpoint id can't be a host name: clients name it in x-piko-endpoint", {
       "endpoint-id": endpointId,

@@ -35,7 +35,7 @@ export class AuditLog {
   #secondMs = Number.NEGATIVE_INFINITY;
   #count = 0;
   /** Refusals that were not logged. */
-  #unsaid = 0;
+  #unlogged = 0;
 
   /** `logger`: the logger of subsystem `audit`. */
   constructor(port: string, logger: Logger, clock: Clock) {
@@ -62,12 +62,12 @@ export class AuditLog {
       this.#count = 0;
     }
     if (++this.#count > MAX_REFUSALS_PER_SECOND) {
-      this.#unsaid++;
+      this.#unlogged++;
       return;
     }
-    const unsaid = this.#unsaid === 0 ? {} : { unsaid: this.#unsaid };
-    this.#unsaid = 0;
-    this.#logger.warn("refused", { ...this.#describe(asked), reason, status, ...unsaid });
+    const unlogged = this.#unlogged === 0 ? {} : { unsaid: this.#unlogged };
+    this.#unlogged = 0;
+    this.#logger.warn("refused", { ...this.#describe(asked), reason, status, ...unlogged });
   }
 
   #describe(asked: Asked): Record<string, unknown> {

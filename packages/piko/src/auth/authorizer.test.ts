@@ -248,25 +248,25 @@ describe("requests that wait", () => {
     rig.keys = keySet("known");
     for (let n = 0; n < 2_000; n++) auth.ask(naming("known", n), "", { onVerified: () => {} });
     let before = 0;
-    let most = 0;
+    let max = 0;
     while (auth.pending > 0) {
-      most = Math.max(most, auth.verifications - before);
+      max = Math.max(max, auth.verifications - before);
       before = auth.verifications;
       await new Promise((resolve) => setImmediate(resolve));
     }
     expect(auth.verifications).toBe(2_000);
-    expect(most).toBeLessThanOrEqual(4 * MAX_ACTIVE);
+    expect(max).toBeLessThanOrEqual(4 * MAX_ACTIVE);
   });
 
   it("aren't called after they were cancelled, and cost no verification", async () => {
     const rig = await Rig.start();
-    const told: string[] = [];
-    const waiters = Array.from({ length: 8 }, (_, n) => ({ onVerified: () => void told.push(`${n}`) }));
+    const verified: string[] = [];
+    const waiters = Array.from({ length: 8 }, (_, n) => ({ onVerified: () => void verified.push(`${n}`) }));
     waiters.forEach((waiter, n) => rig.askAs(waiter, made(`${n}`)));
     for (const waiter of waiters.slice(1)) rig.auth.cancel(waiter);
     expect(rig.auth.pending).toBe(1);
     await rig.settle();
-    expect(told).toEqual(["0"]);
+    expect(verified).toEqual(["0"]);
     await new Promise((resolve) => setImmediate(resolve));
     expect(rig.auth.verifications).toBeLessThanOrEqual(MAX_ACTIVE);
   });
@@ -276,15 +276,15 @@ describe("requests that wait for an unknown key", () => {
   const BUSY = "503 too many tokens wait to be verified";
   interface Waiting {
     readonly rig: Rig;
-    /** Makes the source answer; `told` as in {@link KeySeeker.onKeysTold}. */
-    readonly answer: (told: boolean) => void;
+    /** Makes the source answer; `succeeded` as in {@link KeySeeker.onSearchEnd}. */
+    readonly answer: (succeeded: boolean) => void;
   }
 
   async function start(maxPending = 4): Promise<Waiting> {
     const rig = await Rig.start("k", [], maxPending);
     rig.keys = keySet("known");
-    const answer = (told: boolean): void => {
-      for (const seeker of rig.seekers) seeker.onKeysTold(told);
+    const answer = (succeeded: boolean): void => {
+      for (const seeker of rig.seekers) seeker.onSearchEnd(succeeded);
       rig.seekers.clear();
     };
     return { rig, answer };
@@ -351,15 +351,15 @@ describe("requests that wait for an unknown key", () => {
     for (let n = 0; n < 1_000; n++) expect(rig.ask(naming("x", n))).toBeUndefined();
     answer(true);
     let before = 0;
-    let most = 0;
+    let max = 0;
     while (rig.auth.pending > 0) {
       await new Promise((resolve) => setImmediate(resolve));
-      most = Math.max(most, rig.answers.length - before);
+      max = Math.max(max, rig.answers.length - before);
       before = rig.answers.length;
     }
     expect(rig.answers).toHaveLength(1_000);
     // Two of the queue's turns may lie between two checks here.
-    expect(most).toBeLessThanOrEqual(4 * MAX_ACTIVE);
+    expect(max).toBeLessThanOrEqual(4 * MAX_ACTIVE);
   });
 
   it("are judged by the settings at that time: a tenant that was removed, or has other keys", async () => {

@@ -110,7 +110,7 @@ export class ConfiguredKeys implements KeySource {
   }
 
   lookFor(seeker: KeySeeker): void {
-    seeker.onKeysTold(true);
+    seeker.onSearchEnd(true);
   }
 
   forget(): void {}

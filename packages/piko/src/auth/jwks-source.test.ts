@@ -79,7 +79,7 @@ const jwk = (kid: string): object => ({
 
 /** Resolves to whether the source could be asked. */
 const lookFor = (source: JwksSource, keyId: string): Promise<boolean> =>
-  new Promise((resolve) => source.lookFor({ keyId, onKeysTold: resolve }));
+  new Promise((resolve) => source.lookFor({ keyId, onSearchEnd: resolve }));
 
 class Rig {
   readonly clock = new FakeClock();
@@ -246,7 +246,7 @@ describe("an unknown key", () => {
 
   it("that no one waits for any more is still looked for at most every ten seconds", async () => {
     const rig = await Rig.start();
-    const seeker = { keyId: "two", onKeysTold: (): void => void expect.unreachable() };
+    const seeker = { keyId: "two", onSearchEnd: (): void => void expect.unreachable() };
     for (let seconds = 0; seconds < 29; seconds++) {
       rig.source.lookFor(seeker);
       rig.source.forget(seeker);

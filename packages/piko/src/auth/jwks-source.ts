@@ -17,14 +17,14 @@ const DEFAULT_TIMEOUT_MS = 10_000;
 /** Fraction of their lifetime after which keys are fetched again. */
 const AHEAD = 0.8;
 /** Minimum time between two fetches because of unknown keys; reading a file costs no one else anything. */
-const SHORTEST_MS = 10_000;
-const SHORTEST_FILE_MS = 1_000;
+const MIN_INTERVAL_MS = 10_000;
+const MIN_FILE_INTERVAL_MS = 1_000;
 /**
  * Time until a fetch is retried after a failure: doubled with each further one, up to a maximum that is short if there are no keys yet.
  */
 const RETRY_MS = 1_000;
-const LONGEST_RETRY_MS = 60_000;
-const LONGEST_FIRST_RETRY_MS = 5_000;
+const MAX_RETRY_MS = 60_000;
+const MAX_FIRST_RETRY_MS = 5_000;
 
 export interface JwksSourceOptions {
   readonly config: JwksConfig;
@@ -49,7 +49,7 @@ export class JwksSource implements KeySource {
   #bytes: Buffer = Buffer.alloc(0);
   #fetchedMs = 0;
   /** When the last fetch because of an unknown key began; `#seeking` if the next one is such a fetch. */
-  #soughtMs = Number.NEGATIVE_INFINITY;
+  #searchedMs = Number.NEGATIVE_INFINITY;
   #seeking = false;
   #fetching: Promise<void> | undefined = undefined;
   /** Set while the file's last change is being read. */
@@ -95,17 +95,17 @@ export class JwksSource implements KeySource {
   }
 
   lacks(keyId: string): boolean {
-    return this.#mayAskMs > this.#options.clock.now() && this.#sought.lacks(keyId);
+    return this.#earliestFetchMs > this.#options.clock.now() && this.#sought.lacks(keyId);
   }
 
   lookFor(seeker: KeySeeker): void {
     if (this.#gone.signal.aborted) {
-      seeker.onKeysTold(false);
+      seeker.onSearchEnd(false);
       return;
     }
     this.#sought.add(seeker);
     this.#seeking = true;
-    if (this.#fetching === undefined) this.#startAt(Math.min(this.#dueMs, this.#mayAskMs));
+    if (this.#fetching === undefined) this.#startAt(Math.min(this.#dueMs, this.#earliestFetchMs));
   }
 
   forget(seeker: KeySeeker): void {
@@ -120,13 +120,13 @@ export class JwksSource implements KeySource {
   }
 
   /** Earliest time of a fetch because of an unknown key. */
-  get #mayAskMs(): number {
-    return this.#soughtMs + (this.#inFile ? SHORTEST_FILE_MS : SHORTEST_MS);
+  get #earliestFetchMs(): number {
+    return this.#searchedMs + (this.#inFile ? MIN_FILE_INTERVAL_MS : MIN_INTERVAL_MS);
   }
 
   #start(): Promise<void> {
     this.#startAt(undefined);
-    if (this.#seeking) this.#soughtMs = this.#options.clock.now();
+    if (this.#seeking) this.#searchedMs = this.#options.clock.now();
     this.#seeking = false;
     this.#sought.begin();
     this.#fetching = this.#load();
@@ -135,24 +135,24 @@ export class JwksSource implements KeySource {
 
   /** Never rejects. */
   async #load(): Promise<void> {
-    let told = false;
+    let succeeded = false;
     try {
-      if (this.#inFile) told = await this.#readFile();
+      if (this.#inFile) succeeded = await this.#readFile();
       else {
         const { clock, config } = this.#options;
         const url = new URL(config.endpoint);
         await this.#accept(await fetchJwks(url, this.#timeoutMs, clock, this.#gone.signal), true);
-        told = true;
+        succeeded = true;
       }
-      if (told && this.#failures > 0) {
+      if (succeeded && this.#failures > 0) {
         this.#failures = 0;
-        this.#say("info", "keys are available again");
+        this.#log("info", "keys are available again");
       }
     } catch (error) {
       this.#onFailure(error as Error);
     }
     this.#fetching = undefined;
-    this.#sought.end(told);
+    this.#sought.end(succeeded);
     this.#planNext();
   }
 
@@ -161,12 +161,12 @@ export class JwksSource implements KeySource {
     const nextMs = this.#failures === 0 ? Math.max(RETRY_MS, this.#ttlMs * AHEAD) : this.#retryMs;
     // A file that was opened is watched.
     const dueMs = this.#file === undefined ? this.#options.clock.now() + nextMs : Number.POSITIVE_INFINITY;
-    this.#startAt(this.#sought.waiting ? Math.min(dueMs, this.#mayAskMs) : dueMs);
+    this.#startAt(this.#sought.waiting ? Math.min(dueMs, this.#earliestFetchMs) : dueMs);
   }
 
   get #retryMs(): number {
-    const longest = this.#keys === undefined ? LONGEST_FIRST_RETRY_MS : LONGEST_RETRY_MS;
-    return Math.min(longest, RETRY_MS * 2 ** Math.min(this.#failures - 1, 10));
+    const maxMs = this.#keys === undefined ? MAX_FIRST_RETRY_MS : MAX_RETRY_MS;
+    return Math.min(maxMs, RETRY_MS * 2 ** Math.min(this.#failures - 1, 10));
   }
 
   /** Opens the file the first time; from then on it is watched. Resolves to whether the keys are the file's current content. */
@@ -223,7 +223,7 @@ export class JwksSource implements KeySource {
     }
     this.#fetchedMs = this.#options.clock.now();
     if (changed) {
-      this.#say("info", "keys read");
+      this.#log("info", "keys read");
       this.#options.onChange();
     }
     this.#sought.onKeys((keyId) => keys?.knows(keyId) === true, fetched);
@@ -233,10 +233,10 @@ export class JwksSource implements KeySource {
     if (this.#gone.signal.aborted) return;
     this.#failures++;
     const kept = this.#keys === undefined ? "no token is accepted" : "still using the previous ones";
-    this.#say("warn", `could not get keys, ${kept}`, { error });
+    this.#log("warn", `could not get keys, ${kept}`, { error });
   }
 
-  #say(level: "info" | "warn", message: string, more: Record<string, unknown> = {}): void {
+  #log(level: "info" | "warn", message: string, more: Record<string, unknown> = {}): void {
     const { logger, section } = this.#options;
     logger[level](message, { setting: `${section}.jwks.endpoint`, ...more });
   }

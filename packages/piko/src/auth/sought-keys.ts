@@ -8,8 +8,8 @@ const MAX_NAME_CHARS = 256;
 /** A waiter for a key. */
 export interface KeySeeker {
   readonly keyId: string;
-  /** Called with the result; `told` is false if the source was unavailable. The key itself may or may not have been found. */
-  onKeysTold(told: boolean): void;
+  /** Called with the result; `succeeded` is false if the source was unavailable. The key itself may or may not have been found. */
+  onSearchEnd(succeeded: boolean): void;
 }
 
 export class SoughtKeys {
@@ -52,15 +52,15 @@ export class SoughtKeys {
     for (const seeker of [...this.#asked, ...this.#next]) {
       if (!knows(seeker.keyId)) continue;
       this.remove(seeker);
-      seeker.onKeysTold(true);
+      seeker.onSearchEnd(true);
     }
   }
 
-  /** The fetch in progress has ended; `told` is whether it succeeded. */
-  end(told: boolean): void {
+  /** The fetch in progress has ended, with keys if it `succeeded`. */
+  end(succeeded: boolean): void {
     const asked = this.#asked;
     this.#asked = new Set();
-    for (const seeker of asked) seeker.onKeysTold(told);
+    for (const seeker of asked) seeker.onSearchEnd(succeeded);
   }
 
   /** No further fetch will begin. */

@@ -3,7 +3,7 @@
 import type { TenantConfig } from "../config/auth.js";
 
 /** Maximum overlaps in one message. */
-const MAX_TOLD = 10;
+const MAX_REPORTED = 10;
 
 /** Tenants without patterns, and pairs of tenants whose patterns can match the same endpoint. */
 export interface TenantOverlaps {
@@ -16,7 +16,7 @@ export function findOverlaps(tenants: readonly TenantConfig[]): TenantOverlaps {
   const pairs: string[] = [];
   tenants.forEach((one, index) => {
     for (const other of tenants.slice(index + 1)) {
-      if (pairs.length >= MAX_TOLD) return;
+      if (pairs.length >= MAX_REPORTED) return;
       const found = findShared(one.endpoints, other.endpoints);
       if (found !== undefined) pairs.push(`${one.id} and ${other.id}: ${found}`);
     }

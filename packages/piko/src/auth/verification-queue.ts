@@ -38,7 +38,7 @@ class Job implements KeySeeker {
   /** Whether it waits for an unknown key. */
   forKey: boolean;
   /** Whether it waited for a key and the source could not be asked. */
-  unsaid = false;
+  sourceUnavailable = false;
   readonly #queue: VerificationQueue;
 
   constructor(
@@ -58,9 +58,9 @@ class Job implements KeySeeker {
     this.forKey = forKey;
   }
 
-  onKeysTold(told: boolean): void {
-    this.unsaid = !told;
-    this.#queue.onKeyTold(this);
+  onSearchEnd(succeeded: boolean): void {
+    this.sourceUnavailable = !succeeded;
+    this.#queue.onKeySearchEnd(this);
   }
 }
 
@@ -102,7 +102,7 @@ export class VerificationQueue implements Postponed {
     const same = this.#jobs.get(digest);
     const header = same?.header ?? readTokenHeader(token);
     if ("reason" in header) return header;
-    const forKey = same?.forKey ?? verifier.soughtKey(header) !== undefined;
+    const forKey = same?.forKey ?? verifier.unknownKey(header) !== undefined;
     if (forKey && this.#forKeys >= maxPending * KEY_WAITERS) return REFUSED.busy;
     if (forKey) this.#forKeys++;
     const job = same ?? new Job(this, verifier, token, header, digest, forKey);
@@ -129,7 +129,7 @@ export class VerificationQueue implements Postponed {
   }
 
   /** A job's key was found, or its search has ended. */
-  onKeyTold(job: Job): void {
+  onKeySearchEnd(job: Job): void {
     this.#forKeys -= job.waiters.size;
     job.forKey = false;
     this.#enqueue(job);
@@ -172,14 +172,14 @@ export class VerificationQueue implements Postponed {
     }
   }
 
-  async #verify({ header, token, unsaid, verifier: asked }: Job): Promise<Identity | Refusal> {
+  async #verify({ header, token, sourceUnavailable, verifier: asked }: Job): Promise<Identity | Refusal> {
     for (;;) {
       this.started++;
       const generation = this.#options.generation();
       // Looked up each time: the tenant may have been removed in the meantime, or have other keys.
       const verifier = this.#options.verifierOf(asked.tenantId);
       if (verifier === undefined) return REFUSED.tenant;
-      if (unsaid && verifier.soughtKey(header) !== undefined) return REFUSED.unready;
+      if (sourceUnavailable && verifier.unknownKey(header) !== undefined) return REFUSED.unready;
       const result = await verifier.check(token, header, generation);
       if (generation === this.#options.generation()) return result;
     }

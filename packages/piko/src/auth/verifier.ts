@@ -65,7 +65,7 @@ export class Verifier {
   }
 
   /** The id of the key that the token names, if that key is unknown and its source may have it. */
-  soughtKey({ algorithm, keyId }: TokenHeader): string | undefined {
+  unknownKey({ algorithm, keyId }: TokenHeader): string | undefined {
     const { keys } = this.#source;
     // If no key of a key set can verify the algorithm, the source isn't asked.
     if (keys?.named !== true || keyId === undefined || !PUBLIC_ALGORITHMS.has(algorithm)) return undefined;

@@ -1,8 +1,8 @@
 import { expect, it } from "vitest";
-import { whyNoHostLabel } from "./host-label.js";
+import { hostLabelProblem } from "./host-label.js";
 
 it.each(["a", "my-endpoint", "my_endpoint", "3000", "a".repeat(63)])("%s can be a label of a host", (id) => {
-  expect(whyNoHostLabel(id)).toBeUndefined();
+  expect(hostLabelProblem(id)).toBeUndefined();
 });
 
 it.each([
@@ -12,5 +12,5 @@ it.each([
   ["-a", "it has other characters than letters, digits, - and _"],
   ["ä", "it has other characters than letters, digits, - and _"],
 ])("%s can't be a label of a host: %s", (id, why) => {
-  expect(whyNoHostLabel(id)).toBe(why);
+  expect(hostLabelProblem(id)).toBe(why);
 });

@@ -3,7 +3,7 @@
 const MAX_LABEL_LENGTH = 63;
 
 /** Why an id can't be a host label that every client can use; undefined if it can. */
-export function whyNoHostLabel(id: string): string | undefined {
+export function hostLabelProblem(id: string): string | undefined {
   if (id.includes(".")) return "it has a dot";
   if (/[A-Z]/.test(id)) return "it has capital letters";
   if (id.length > MAX_LABEL_LENGTH) return `it is longer than ${MAX_LABEL_LENGTH} characters`;

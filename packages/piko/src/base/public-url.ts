@@ -1,6 +1,6 @@
 // The URL for clients outside: the endpoint is the first label of its host, which is how the proxy port routes.
 
-import { whyNoHostLabel } from "./host-label.js";
+import { hostLabelProblem } from "./host-label.js";
 import { parseUrl } from "./service-address.js";
 
 const PLACEHOLDER = "{endpoint}";
@@ -31,5 +31,5 @@ export function parsePublicUrl(text: string): string {
 
 /** The URL of an endpoint; undefined if its id can't be part of a host. */
 export function publicUrlOf(template: string, endpointId: string): string | undefined {
-  return whyNoHostLabel(endpointId) === undefined ? template.replace(PLACEHOLDER, endpointId) : undefined;
+  return hostLabelProblem(endpointId) === undefined ? template.replace(PLACEHOLDER, endpointId) : undefined;
 }

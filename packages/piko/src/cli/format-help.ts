@@ -28,11 +28,11 @@ export function formatHelp(command: Command, helper: Help): string {
   const width = helper.helpWidth ?? 80;
   const own = helper.visibleOptions(command);
   const all = [...own, ...helper.visibleGlobalOptions(command)];
-  const most = all
+  const mostUsed = all
     .filter(({ long }) => MOST_USED.includes(long ?? ""))
     .sort((a, b) => MOST_USED.indexOf(a.long ?? "") - MOST_USED.indexOf(b.long ?? ""));
   // If a command has few flags, none are singled out.
-  const first = all.length > MOST_USED.length ? most : [];
+  const first = all.length > MOST_USED.length ? mostUsed : [];
   const rest = all.filter((option) => !first.includes(option));
   const groups = new Map<string, Option[]>();
   for (const option of rest) {

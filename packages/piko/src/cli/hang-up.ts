@@ -15,13 +15,13 @@ const hasTerminal = terminals.some((fd) => fd === STDIN || fd === STDERR);
 
 /** Whether the program reads its settings again on request, and whether such a request came before it was ready. */
 let reloads = false;
-let askedEarly = false;
+let reloadPending = false;
 
 /** Calls `act` each time the terminal goes away. That is signaled twice, by the terminal and by its shell. */
 export function onHangUp(act: () => void): void {
   process.on("SIGHUP", () => {
     if (hasTerminal) act();
-    else if (!reloads) askedEarly = true;
+    else if (!reloads) reloadPending = true;
   });
 }
 
@@ -34,8 +34,8 @@ export function onReload(act: () => void): void {
   process.on("SIGHUP", () => {
     if (!hasTerminal) act();
   });
-  if (!askedEarly) return;
-  askedEarly = false;
+  if (!reloadPending) return;
+  reloadPending = false;
   act();
 }
 

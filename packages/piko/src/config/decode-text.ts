@@ -30,7 +30,7 @@ export function decodeText(bytes: Buffer): string {
   try {
     return new TextDecoder(encoding, { fatal: true }).decode(bytes);
   } catch {
-    throw whereNoText(bytes, encoding);
+    throw findInvalidText(bytes, encoding);
   }
 }
 
@@ -46,7 +46,7 @@ function findEncoding(bytes: Buffer): Encoding {
 }
 
 /** Finds the position byte by byte, because the decoder doesn't report it. */
-function whereNoText(bytes: Buffer, encoding: Encoding): TextError {
+function findInvalidText(bytes: Buffer, encoding: Encoding): TextError {
   const decoder = new TextDecoder(encoding, { fatal: true });
   const name = NAMES[encoding];
   let before = "";

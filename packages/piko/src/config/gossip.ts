@@ -26,7 +26,7 @@ export interface GossipConfig extends PortConfig {
 }
 
 /** Room in a packet for the longest endpoint id and for what encryption adds. */
-const LEAST_ENCRYPTED_PACKET_BYTES = 640;
+const MIN_ENCRYPTED_PACKET_BYTES = 640;
 
 /** Declares the settings of the gossip port. `inferred` describes the default of its advertised address. */
 export function gossip(inferred: string): Section<GossipConfig> {
@@ -71,9 +71,9 @@ export function gossip(inferred: string): Section<GossipConfig> {
       if (encryption === "off") return;
       if (secretKeys.length + secretKeyFiles.length === 0)
         report(["encryption"], `${encryption} needs secret_keys or secret_key_files`);
-      if (maxPacketSize < LEAST_ENCRYPTED_PACKET_BYTES) {
-        const least = `must be at least ${LEAST_ENCRYPTED_PACKET_BYTES} where gossip is encrypted`;
-        report(["maxPacketSize"], `${maxPacketSize} is too small: ${least}`);
+      if (maxPacketSize < MIN_ENCRYPTED_PACKET_BYTES) {
+        const minimum = `must be at least ${MIN_ENCRYPTED_PACKET_BYTES} where gossip is encrypted`;
+        report(["maxPacketSize"], `${maxPacketSize} is too small: ${minimum}`);
       }
     },
   );

@@ -124,10 +124,10 @@ class YamlReader implements YamlFile {
   problemAt(path: string, offset: number, message: string): void {
     const place = this.#place(offset);
     // Only the first problem of a value is reported: for example an empty variable, not the missing value that results from it.
-    const told = (each: { path: string; place: Place }): boolean =>
+    const reported = (each: { path: string; place: Place }): boolean =>
       (each.path === path && path !== "") ||
       (each.place.line === place.line && each.place.column === place.column);
-    if (!this.problems.some(told)) this.problems.push({ path, place, message });
+    if (!this.problems.some(reported)) this.problems.push({ path, place, message });
   }
 
   #problem(path: string, node: YamlNode | undefined, message: string): void {

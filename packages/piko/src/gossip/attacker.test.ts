@@ -229,13 +229,13 @@ describe("a stranger", () => {
 
 describe("datagrams forged in a member's name, with its address as their sender", () => {
   /** Starts two nodes, and `others` more, and forges one packet of b to a. Measures the time until a's view is right again. */
-  function forge(keys: readonly Entry[], others = 0): { healedMs: number | undefined; fooledMs: number } {
+  function forge(keys: readonly Entry[], others = 0): { healedMs: number | undefined; fooled: number } {
     const a = startNode("a", NODE);
     const b = startNode("b", "10.0.0.2:8003", [NODE]);
     for (let i = 0; i < others; i++) startNode(`c${i}`, `10.0.1.${i}:8003`, [NODE]);
     b.gossip.upsertLocal("endpoint:x", "1");
     clock.run(2_000);
-    const isRight = (): boolean => {
+    const isCorrect = (): boolean => {
       const known = a.view.nodes.get("b");
       return (
         known?.left === false &&
@@ -244,18 +244,18 @@ describe("datagrams forged in a member's name, with its address as their sender"
         known.keys.size === 1
       );
     };
-    expect(isRight()).toBe(true);
+    expect(isCorrect()).toBe(true);
     // Another port on b's host has b's IP address.
     network.transport("10.0.0.2:9999").sendPacket(NODE, delta({ nodeId: "b", addr: "10.0.0.2:8003" }, keys));
     const start = clock.now();
-    clock.run(100, () => !isRight());
-    const fooledMs = isRight() ? 0 : 1;
+    clock.run(100, () => !isCorrect());
+    const fooled = isCorrect() ? 0 : 1;
     let healedMs: number | undefined;
     for (let ms = 0; ms < 300_000 && healedMs === undefined; ms += 10) {
       clock.run(10);
-      if (isRight()) healedMs = clock.now() - start;
+      if (isCorrect()) healedMs = clock.now() - start;
     }
-    return { healedMs, fooledMs };
+    return { healedMs, fooled };
   }
 
   const leaving = (version: number): Entry => ({ ...entry(LEFT_KEY, version, true), value: "" });
@@ -272,8 +272,8 @@ describe("datagrams forged in a member's name, with its address as their sender"
       8,
     ],
   ] as const)("%s is believed for a moment, until the node refutes it", (_what, keys, others) => {
-    const { fooledMs, healedMs } = forge(keys, others);
-    expect(fooledMs).toBe(1);
+    const { fooled, healedMs } = forge(keys, others);
+    expect(fooled).toBe(1);
     expect(healedMs).toBeLessThan(2_000);
   });
 });

@@ -1,6 +1,6 @@
 // Nodes on a machine with too little CPU: their answers come seconds late, but the nodes are alive.
 
-import { EVERYBODY, SeededRandom, SimulatedCluster, SimulatedMachine } from "@piko/testkit";
+import { ALL_NODES, SeededRandom, SimulatedCluster, SimulatedMachine } from "@piko/testkit";
 import { describe, expect, it } from "vitest";
 import { A, B, GossipRig } from "../../test/gossip-rig.js";
 import { simulatedGossip } from "../../test/simulated-gossip.js";
@@ -32,11 +32,11 @@ function startBusy(keys: boolean): Busy {
       keys,
       machine: (clock) => (machines[started++ < FAST ? 0 : 1] ??= new SimulatedMachine(clock, ENOUGH)),
     }),
-    onTold: (observer, what, id) => {
+    onNotified: (observer, what, id) => {
       if (what === "unreachable") lost.push(`${observer}: ${id}`);
     },
   });
-  for (let i = 0; i < NODES; i++) cluster.start(`n${i}`, [EVERYBODY]);
+  for (let i = 0; i < NODES; i++) cluster.start(`n${i}`, [ALL_NODES]);
   expect(cluster.runUntilConverged(20_000)).toBeDefined();
   // Until all addresses are validated.
   cluster.run(10_000);
@@ -126,5 +126,6 @@ it("nodes whose timers are late wait correspondingly longer for answers", () => 
   // Answers take seconds, too, as they do when CPU is scarce.
   rig.network.conditions.delayMs = [900, 1_100];
   rig.clock.run(30_000);
-  for (const { told } of nodes) expect(told.filter((what) => what.startsWith("unreachable"))).toEqual([]);
+  for (const { notified } of nodes)
+    expect(notified.filter((what) => what.startsWith("unreachable"))).toEqual([]);
 });

@@ -13,8 +13,8 @@ import { UdpTcpTransport } from "./transport/udp-tcp-transport.js";
 
 const SOURCE = fileURLToPath(new URL("../../../../tests/interop/gossip-peer/", import.meta.url));
 const CACHE = fileURLToPath(new URL("../../../../tests/interop/.cache/", import.meta.url));
-const haveGo = spawnSync("go", ["version"]).status === 0;
-if (!haveGo) {
+const hasGo = spawnSync("go", ["version"]).status === 0;
+if (!hasGo) {
   if (process.env["CI"] === "true") throw new Error("needs go, which is not installed");
   process.stderr.write("skipped: the Go gossip peer needs go, which is not installed\n");
 }
@@ -51,11 +51,11 @@ class GoPeer {
     );
   }
 
-  async saw(expected: Line): Promise<Line> {
+  async waitFor(expected: Line): Promise<Line> {
     return vi.waitFor(
       () => {
-        const line = this.lines.find((said) =>
-          Object.entries(expected).every(([key, value]) => said[key] === value),
+        const line = this.lines.find((each) =>
+          Object.entries(expected).every(([key, value]) => each[key] === value),
         );
         if (line === undefined) throw new Error(`the Go peer has not said ${JSON.stringify(expected)}`);
         return line;
@@ -65,10 +65,10 @@ class GoPeer {
   }
 
   async addr(): Promise<string> {
-    return String((await this.saw({ msg: "listening" }))["addr"]);
+    return String((await this.waitFor({ msg: "listening" }))["addr"]);
   }
 
-  tell(command: string): void {
+  send(command: string): void {
     this.#child.stdin.write(`${command}\n`);
   }
 
@@ -108,7 +108,7 @@ async function until(condition: () => boolean): Promise<void> {
   await vi.waitFor(() => expect(condition()).toBe(true), { timeout: 15_000, interval: 10 });
 }
 
-describe.skipIf(!haveGo)("a Go peer", { timeout: 60_000 }, () => {
+describe.skipIf(!hasGo)("a Go peer", { timeout: 60_000 }, () => {
   beforeAll(() => {
     program = build();
   }, 300_000);
@@ -124,23 +124,23 @@ describe.skipIf(!haveGo)("a Go peer", { timeout: 60_000 }, () => {
     a.gossip.upsertLocal("proxy_addr", "127.0.0.1:8000");
     const peer = startPeer("gonode");
     await peer.addr();
-    peer.tell("upsert endpoint:before 1");
-    peer.tell(`join ${a.gossip.addr}`);
-    await peer.saw({ msg: "joined", id: "a" });
-    await peer.saw({ msg: "upsert", id: "a", key: "proxy_addr", value: "127.0.0.1:8000" });
-    await peer.saw({ msg: "join", id: "b" });
+    peer.send("upsert endpoint:before 1");
+    peer.send(`join ${a.gossip.addr}`);
+    await peer.waitFor({ msg: "joined", id: "a" });
+    await peer.waitFor({ msg: "upsert", id: "a", key: "proxy_addr", value: "127.0.0.1:8000" });
+    await peer.waitFor({ msg: "join", id: "b" });
     await until(() => a.view.nodes.get("gonode")?.keys.get("endpoint:before") === "1");
     await until(() => b.view.nodes.get("gonode")?.keys.get("endpoint:before") === "1");
     b.gossip.upsertLocal(`endpoint:${"x".repeat(1_000)}`, "2");
-    await peer.saw({ msg: "upsert", id: "b", key: `endpoint:${"x".repeat(1_000)}`, value: "2" });
+    await peer.waitFor({ msg: "upsert", id: "b", key: `endpoint:${"x".repeat(1_000)}`, value: "2" });
     b.gossip.deleteLocal(`endpoint:${"x".repeat(1_000)}`);
-    await peer.saw({ msg: "delete", id: "b" });
-    peer.tell("upsert endpoint:after 3");
-    peer.tell("delete endpoint:before");
+    await peer.waitFor({ msg: "delete", id: "b" });
+    peer.send("upsert endpoint:after 3");
+    peer.send("delete endpoint:before");
     await until(() => [...(b.view.nodes.get("gonode")?.keys ?? [])].join() === "endpoint:after,3");
-    peer.tell("leave");
-    await peer.saw({ msg: "told", id: "a" });
-    await peer.saw({ msg: "told", id: "b" });
+    peer.send("leave");
+    await peer.waitFor({ msg: "told", id: "a" });
+    await peer.waitFor({ msg: "told", id: "b" });
     await until(() => a.view.nodes.get("gonode")?.left === true && b.view.nodes.get("gonode")?.left === true);
     expect(peer.lines.filter(({ msg }) => msg === "invalid" || msg === "failed")).toEqual([]);
   });
@@ -155,13 +155,13 @@ describe.skipIf(!haveGo)("a Go peer", { timeout: 60_000 }, () => {
     });
     for (let i = 0; i < 150; i++) a.gossip.upsertLocal(`endpoint:${i}`, "1");
     // By packets alone: 150 entries need several packets, and Go accepts one per answer.
-    await peer.saw({ msg: "upsert", id: "a", key: "endpoint:149" });
+    await peer.waitFor({ msg: "upsert", id: "a", key: "endpoint:149" });
     for (let i = 0; i < 149; i++) a.gossip.deleteLocal(`endpoint:${i}`);
-    const compacted = await peer.saw({ msg: "compact", id: "a" });
+    const compacted = await peer.waitFor({ msg: "compact", id: "a" });
     expect(compacted["entries"]).toBe(3);
     expect(peer.lines.filter(({ msg, key }) => msg === "delete" && key === "endpoint:149")).toEqual([]);
     expect(await a.gossip.leave()).toBe(1);
-    await peer.saw({ msg: "leave", id: "a" });
+    await peer.waitFor({ msg: "leave", id: "a" });
     expect(peer.lines.filter(({ msg }) => msg === "invalid" || msg === "failed")).toEqual([]);
   });
 
@@ -169,15 +169,15 @@ describe.skipIf(!haveGo)("a Go peer", { timeout: 60_000 }, () => {
     const a = await startNode("a");
     const [first, second] = [startPeer("gofirst"), startPeer("gosecond")];
     await Promise.all([first.addr(), second.addr()]);
-    first.tell(`join ${a.gossip.addr}`);
-    second.tell(`join ${a.gossip.addr}`);
+    first.send(`join ${a.gossip.addr}`);
+    second.send(`join ${a.gossip.addr}`);
     await until(() => a.view.routable().length === 2);
-    await first.saw({ msg: "join", id: "gosecond" });
+    await first.waitFor({ msg: "join", id: "gosecond" });
     const killed = performance.now();
     await first.close();
     await until(() => a.view.nodes.get("gofirst")?.unreachable === true);
     expect(performance.now() - killed).toBeLessThan(3_000);
-    await second.saw({ msg: "reachable", id: "gofirst", reachable: false });
+    await second.waitFor({ msg: "reachable", id: "gofirst", reachable: false });
     expect(a.view.routable()).toEqual(["gosecond"]);
   });
 });

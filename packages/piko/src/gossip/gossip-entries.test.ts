@@ -72,9 +72,9 @@ describe("entries", () => {
         [COMPACT_KEY, "202", true],
       ]);
     }
-    expect(a.told.filter((what) => what.includes("private"))).toEqual([]);
-    expect(a.told.filter((what) => what === "delete b proxy_addr")).toEqual([]);
-    expect(a.told.filter((what) => what.startsWith("delete b endpoint"))).toHaveLength(100);
+    expect(a.notified.filter((what) => what.includes("private"))).toEqual([]);
+    expect(a.notified.filter((what) => what === "delete b proxy_addr")).toEqual([]);
+    expect(a.notified.filter((what) => what.startsWith("delete b endpoint"))).toHaveLength(100);
     expect(a.gossip.entryCounts()).toContainEqual({ id: "b", total: 3, deleted: 0, internal: 2 });
   });
 
@@ -87,7 +87,7 @@ describe("entries", () => {
     rig.clock.run(500);
     b.gossip.upsertLocal("key", "");
     rig.clock.run(500);
-    expect(a.told).toEqual(["join b", "upsert b key", "delete b key", "upsert b key"]);
+    expect(a.notified).toEqual(["join b", "upsert b key", "delete b key", "upsert b key"]);
   });
 
   it("below the known version are skipped", () => {
@@ -99,7 +99,7 @@ describe("entries", () => {
     rig.clock.run(10);
     peer.sendDelta(`${A}:8003`, [entry("k", "4", 4), entry("l", "3", 3), entry("m", "6", 6)]);
     rig.clock.run(10);
-    expect(a.told).toEqual(["join peer", "upsert peer k 5", "upsert peer m 6"]);
+    expect(a.notified).toEqual(["join peer", "upsert peer k 5", "upsert peer m 6"]);
   });
 
   it("are dropped by a compaction up to its version, and a marker that isn't a number ends the packet", () => {
@@ -113,7 +113,7 @@ describe("entries", () => {
     rig.clock.run(10);
     peer.sendDelta(`${A}:8003`, [entry(COMPACT_KEY, "two", 5, true), entry("c", "1", 6)]);
     rig.clock.run(10);
-    expect(a.told.slice(1)).toEqual([
+    expect(a.notified.slice(1)).toEqual([
       "upsert peer a 1",
       "upsert peer b 1",
       "upsert peer a 2",
@@ -143,15 +143,15 @@ describe("silence", () => {
     lagging.setTimeout = (callback, ms) => arm.call(lagging, callback, ms);
     lagging.run(60_000);
     both(3_000);
-    expect(a.told.filter((what) => what === "unreachable b")).toEqual([]);
+    expect(a.notified.filter((what) => what === "unreachable b")).toEqual([]);
   });
 
   it("raises suspicion long before the node is unreachable, and again after each answer", () => {
-    const told: [string, number][] = [];
+    const notified: [string, number][] = [];
     let cutAt = 0;
     const watch: GossipWatch = {
-      onSuspect: () => told.push(["suspect", rig.clock.now() - cutAt]),
-      onUnreachable: () => told.push(["end", rig.clock.now() - cutAt]),
+      onSuspect: () => notified.push(["suspect", rig.clock.now() - cutAt]),
+      onUnreachable: () => notified.push(["end", rig.clock.now() - cutAt]),
     };
     rig.startNode("a", A, [], { watch });
     rig.startNode("b", B, [`${A}:8003`]);
@@ -163,8 +163,8 @@ describe("silence", () => {
       rig.network.heal();
       rig.clock.run(5_000);
     }
-    expect(told.map(([what]) => what)).toEqual(["suspect", "suspect", "end"]);
-    for (const [what, ms] of told) expect(ms).toBeLessThan(what === "suspect" ? 1_400 : 3_000);
+    expect(notified.map(([what]) => what)).toEqual(["suspect", "suspect", "end"]);
+    for (const [what, ms] of notified) expect(ms).toBeLessThan(what === "suspect" ? 1_400 : 3_000);
   });
 
   it("of packets alone doesn't make a node unreachable: TCP counts, too", () => {
@@ -176,7 +176,7 @@ describe("silence", () => {
     rig.network.sendPacket = () => {};
     rig.clock.run(20_000);
     expect(a.view.nodes.get("b")?.keys.get("endpoint:x")).toBe("1");
-    expect(a.told.filter((what) => what === "unreachable b")).toEqual([]);
+    expect(a.notified.filter((what) => what === "unreachable b")).toEqual([]);
     rig.network.sendPacket = lossy;
   });
 });

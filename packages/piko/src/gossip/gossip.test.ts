@@ -45,7 +45,7 @@ describe("answers", () => {
     const after = new ScriptedPeer(rig, "c", "10.0.0.4");
     after.sendDigest(`${A}:8003`, true);
     rig.clock.run(10);
-    expect(a.told.slice(-2)).toEqual(["expired c", "join c"]);
+    expect(a.notified.slice(-2)).toEqual(["expired c", "join c"]);
     // The peer was asked what it knows above version 10.
     peer.sendDelta(`${A}:8003`, [entry("endpoint:new", "1", 12)], "c", after.addr);
     rig.clock.run(500);
@@ -63,7 +63,7 @@ describe("nodes that are gone", () => {
     peer.digest = [{ id: "ghost", addr: `${C}:8003`, version: 7, left: false }];
     void a.gossip.join([peer.addr]);
     rig.clock.run(150_000);
-    expect(a.told).toEqual(["join peer"]);
+    expect(a.notified).toEqual(["join peer"]);
     expect(a.gossip.nodes().map(({ id }) => id)).toEqual(["a", "peer"]);
   });
 
@@ -74,7 +74,7 @@ describe("nodes that are gone", () => {
     rig.clock.run(1_000);
     void c.gossip.leave();
     rig.clock.run(1_000);
-    expect(b.told).toContain("leave c");
+    expect(b.notified).toContain("leave c");
     // c returns and dies while b is cut off; a, which hasn't noticed the crash yet, tells b about c's return.
     rig.network.partition([B]);
     rig.network.crash(c.transport, "process");
@@ -83,10 +83,10 @@ describe("nodes that are gone", () => {
     expect(a.view.routable()).toContain("c");
     rig.network.crash(again.transport, "host");
     rig.network.heal();
-    b.told.length = 0;
+    b.notified.length = 0;
     rig.clock.run(2_000);
-    expect(b.told).toContain("reachable a");
-    expect(b.told.filter((what) => what.endsWith(" c"))).toEqual(["expired c"]);
+    expect(b.notified).toContain("reachable a");
+    expect(b.notified.filter((what) => what.endsWith(" c"))).toEqual(["expired c"]);
   });
 
   it("are left out of the digests and joins that others get", () => {
@@ -112,10 +112,10 @@ describe("nodes that are gone", () => {
     rig.clock.run(1_000);
     rig.network.partition([A]);
     rig.clock.run(120_000);
-    expect(a.told).toEqual(["join b", "unreachable b", "expired b"]);
+    expect(a.notified).toEqual(["join b", "unreachable b", "expired b"]);
     rig.network.heal();
     rig.clock.run(3_000);
-    expect(a.told.slice(3)).toEqual(["join b"]);
+    expect(a.notified.slice(3)).toEqual(["join b"]);
   });
 
   it("are not announced by a node that only heard of them, but with all their keys once they answer", () => {
@@ -130,7 +130,7 @@ describe("nodes that are gone", () => {
     expect(a.view.nodes.has("b")).toBe(false);
     rig.network.heal();
     rig.clock.run(1_000);
-    expect(a.told).toEqual(["join peer", "join b", "upsert b endpoint:x 1"]);
+    expect(a.notified).toEqual(["join peer", "join b", "upsert b endpoint:x 1"]);
   });
 });
 
@@ -324,7 +324,7 @@ describe("a sender that isn't at the address that it claims", () => {
     rig.clock.run(3_000);
     expect(a.view.routable()).toEqual(["b"]);
     rig.clock.run(60_000);
-    expect(a.told.filter((what) => what.startsWith("unreachable"))).toEqual([]);
+    expect(a.notified.filter((what) => what.startsWith("unreachable"))).toEqual([]);
     // From then on its packets are accepted.
     expect(a.gossip.counters.connectionsOutbound).toBeLessThan(5);
   });

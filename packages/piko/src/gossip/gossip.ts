@@ -115,7 +115,7 @@ export class Gossip {
   /** Whether changes wait for the rounds, because this process is short of CPU. */
   #busy = false;
   #closed = false;
-  readonly #warnOfClock: (nodeId: string, aheadMs: number) => void;
+  readonly #warnOfClockSkew: (nodeId: string, aheadMs: number) => void;
   /** Ends the pending calls on close. */
   readonly #onClose = new Set<() => void>();
 
@@ -141,7 +141,7 @@ export class Gossip {
     const expiryMs = options.expiryMs ?? 60_000;
     const { counters } = this;
     const onLimit = limitLog(clock, logger, counters);
-    this.#warnOfClock = clockLog(clock, logger);
+    this.#warnOfClockSkew = clockLog(clock, logger);
     this.budget = new StateBudget(options.maxStateBytes ?? 128 * 1_024 * 1_024);
     const validation = new AddressValidation(now, intervalMs);
     const onMember = (id: string): void => this.#seeds.onMember(id);
@@ -315,7 +315,7 @@ export class Gossip {
 
   #onClockOff(message: Buffer, aheadMs: number): void {
     const from = findSender(message);
-    if (from !== undefined) this.#warnOfClock(from.nodeId, aheadMs);
+    if (from !== undefined) this.#warnOfClockSkew(from.nodeId, aheadMs);
   }
 
   #arm(): void {

@@ -1,11 +1,11 @@
-import { EVERYBODY, SeededRandom, SimulatedCluster, runScenario } from "@piko/testkit";
+import { ALL_NODES, SeededRandom, SimulatedCluster, runScenario } from "@piko/testkit";
 import { describe, expect, it } from "vitest";
 import { simulatedGossip } from "../../test/simulated-gossip.js";
 
 // A failing seed is printed with its history. PIKO_SIM_SEED=7 runs only that one, PIKO_SIM_SECONDS=600 searches for longer.
 const SECONDS = Number(process.env["PIKO_SIM_SECONDS"] ?? 4);
-const ONLY = process.env["PIKO_SIM_SEED"];
-const LARGEST_WATCHED = SECONDS > 60 ? 25 : 10;
+const ONLY_SEED = process.env["PIKO_SIM_SEED"];
+const MAX_WATCHED_NODES = SECONDS > 60 ? 25 : 10;
 
 function runSeeds(initialVersions: boolean, keys: boolean, first: number, seconds: number): number {
   const run = (seed: number): void => {
@@ -22,8 +22,8 @@ function runSeeds(initialVersions: boolean, keys: boolean, first: number, second
       reuseIds: initialVersions,
     });
   };
-  if (ONLY !== undefined) {
-    run(Number(ONLY));
+  if (ONLY_SEED !== undefined) {
+    run(Number(ONLY_SEED));
     return 1;
   }
   const until = performance.now() + seconds * 1_000;
@@ -43,22 +43,22 @@ describe("a cluster under simulation", () => {
   });
 
   it("replays a seed exactly", () => {
-    const tell = (): string[] => {
-      const told: string[] = [];
+    const record = (): string[] => {
+      const notified: string[] = [];
       const cluster = new SimulatedCluster({
         random: new SeededRandom(3),
         create: simulatedGossip({ initialVersions: true }),
         conditions: { loss: 0.2, duplication: 0.1, delayMs: [0.1, 40] },
-        onTold: (...what) => told.push(what.join(" ")),
+        onNotified: (...what) => notified.push(what.join(" ")),
       });
-      for (let i = 0; i < 6; i++) cluster.start(`n${i}`, [EVERYBODY]);
+      for (let i = 0; i < 6; i++) cluster.start(`n${i}`, [ALL_NODES]);
       cluster.run(3_000);
       cluster.close();
-      return told;
+      return notified;
     };
-    const first = tell();
+    const first = record();
     expect(first.length).toBeGreaterThanOrEqual(90);
-    expect(tell()).toEqual(first);
+    expect(record()).toEqual(first);
   });
 
   // 210 pairs for 5 minutes are 17 hours for one pair. Promised: at most one false death in 10 hours per pair at 30 % loss.
@@ -69,11 +69,11 @@ describe("a cluster under simulation", () => {
       random: new SeededRandom(11),
       create: simulatedGossip(),
       conditions: { loss: 0.3, delayMs: [0.2, 5] },
-      onTold: (_observer, what) => {
+      onNotified: (_observer, what) => {
         if (settled && what === "unreachable") falseDeaths += 1;
       },
     });
-    for (let i = 0; i < 15; i++) cluster.start(`n${i}`, [EVERYBODY]);
+    for (let i = 0; i < 15; i++) cluster.start(`n${i}`, [ALL_NODES]);
     expect(cluster.runUntilConverged(20_000)).toBeDefined();
     settled = true;
     cluster.run(300_000);
@@ -96,11 +96,11 @@ describe("a cluster under simulation", () => {
       const cluster = new SimulatedCluster({
         random: new SeededRandom(nodes),
         create: simulatedGossip(),
-        onTold: (observer, what, id) => {
+        onNotified: (observer, what, id) => {
           if (what === "unreachable" && id === "n1") unreachable.add(observer);
         },
       });
-      for (let i = 0; i < nodes; i++) cluster.start(`n${i}`, [EVERYBODY]);
+      for (let i = 0; i < nodes; i++) cluster.start(`n${i}`, [ALL_NODES]);
       expect(cluster.runUntilConverged(20_000, 100)).toBeDefined();
       cluster.run(2_000);
       const victim = cluster.alive.get("n1");
@@ -108,7 +108,7 @@ describe("a cluster under simulation", () => {
       cluster.crash(victim, kind);
       expect(cluster.run(3_000, () => unreachable.size === nodes - 1)).toBe(true);
       // And it is forgotten, not found again within ten minutes. Larger clusters take too long to simulate.
-      if (nodes <= LARGEST_WATCHED) {
+      if (nodes <= MAX_WATCHED_NODES) {
         cluster.run(600_000);
         expect(cluster.difference()).toBeUndefined();
         for (const { view } of cluster.alive.values()) expect(view.nodes.has("n1")).toBe(false);
@@ -124,7 +124,7 @@ describe("a cluster under simulation", () => {
   ])("is whole again within 10 s after %i and %i nodes were separated for %j ms", (few, many, times) => {
     for (const apartMs of times) {
       const cluster = new SimulatedCluster({ random: new SeededRandom(apartMs), create: simulatedGossip() });
-      const lives = Array.from({ length: few + many }, (_, i) => cluster.start(`n${i}`, [EVERYBODY]));
+      const lives = Array.from({ length: few + many }, (_, i) => cluster.start(`n${i}`, [ALL_NODES]));
       expect(cluster.runUntilConverged(10_000)).toBeDefined();
       cluster.network.partition(lives.slice(0, few).map(({ ip }) => ip));
       cluster.run(apartMs);
@@ -142,7 +142,7 @@ describe("a cluster under simulation", () => {
       create: simulatedGossip(),
       conditions: { delayMs: [0.2, 1] },
     });
-    for (let i = 0; i < 5; i++) cluster.start(`n${i}`, [EVERYBODY]);
+    for (let i = 0; i < 5; i++) cluster.start(`n${i}`, [ALL_NODES]);
     cluster.run(1_000);
     for (const life of cluster.alive.values()) {
       for (let i = 0; i < 2_000; i++) cluster.set(life, `endpoint:${life.id}-${i}`, "1");
@@ -153,7 +153,7 @@ describe("a cluster under simulation", () => {
 
   it("spreads them by packets alone at the speed that follow-up questions allow", () => {
     const cluster = new SimulatedCluster({ random: new SeededRandom(1), create: simulatedGossip() });
-    for (let i = 0; i < 3; i++) cluster.start(`n${i}`, [EVERYBODY]);
+    for (let i = 0; i < 3; i++) cluster.start(`n${i}`, [ALL_NODES]);
     cluster.run(1_000);
     const before = cluster.network.exchanges;
     const life = cluster.alive.get("n0");
@@ -168,7 +168,7 @@ describe("a cluster under simulation", () => {
   it("becomes one cluster when all nodes start at once", () => {
     for (let seed = 1; seed <= 20; seed++) {
       const cluster = new SimulatedCluster({ random: new SeededRandom(seed), create: simulatedGossip() });
-      for (let i = 0; i < 5; i++) cluster.start(`n${i}`, [EVERYBODY]);
+      for (let i = 0; i < 5; i++) cluster.start(`n${i}`, [ALL_NODES]);
       expect(cluster.runUntilConverged(3_000)).toBeDefined();
       cluster.close();
     }
@@ -176,7 +176,7 @@ describe("a cluster under simulation", () => {
 
   it("learns at once that a node has left", () => {
     const cluster = new SimulatedCluster({ random: new SeededRandom(5), create: simulatedGossip() });
-    for (let i = 0; i < 10; i++) cluster.start(`n${i}`, [EVERYBODY]);
+    for (let i = 0; i < 10; i++) cluster.start(`n${i}`, [ALL_NODES]);
     expect(cluster.runUntilConverged(10_000)).toBeDefined();
     const life = cluster.alive.get("n7");
     if (life === undefined) throw new Error("no node");

@@ -32,9 +32,9 @@ describe("DeadlineSweep", () => {
   });
 
   it("ends a member that throws, and checks the others", () => {
-    const told: unknown[] = [];
+    const reported: unknown[] = [];
     const { report } = faults;
-    faults.report = (error) => void told.push(error);
+    faults.report = (error) => void reported.push(error);
     const clock = new FakeClock();
     const sweep = new DeadlineSweep(clock);
     let faulty = 0;
@@ -50,7 +50,7 @@ describe("DeadlineSweep", () => {
     sweep.add(one);
     sweep.add(two);
     clock.advance(SWEEP_INTERVAL_MS * 2);
-    expect([told, faulty, calls]).toEqual([[fault], 1, 2]);
+    expect([reported, faulty, calls]).toEqual([[fault], 1, 2]);
     sweep.remove(two);
     expect(clock.pending).toBe(0);
     faults.report = report;

@@ -105,7 +105,7 @@ export class RouteServer implements TlsOwner {
     this.#server = createServer(times, (request, response) => void this.#answer(request, response));
     this.#server.setTimeout(SILENCE_MS);
     this.#server.on("connection", (socket: Socket) =>
-      this.#connections.add(socket, this.#files.isOut(socket)),
+      this.#connections.add(socket, this.#files.isExhausted(socket)),
     );
     const { logger, name: port, tls } = options;
     const acceptor = tls === undefined ? undefined : new TlsAcceptor({ ...tls, port, owner: this, logger });

@@ -38,7 +38,7 @@ async function ownLine(
 }
 
 /** Notes a request and its response in the text of a connection. */
-function noteOn(
+function recordOn(
   kept: RequestText,
   log: AccessLog,
   head: RequestHead,
@@ -123,7 +123,7 @@ describe("a line", () => {
           const head = Object.assign(requestOf([["Via", field]], name, path), { method, minorVersion });
           const response = answered ? responseOf([["Server", field]]) : undefined;
           each.push(await ownLine(head, response, method, clientIp));
-          noteOn(kept[connection] as RequestText, one.log, head, response, clientIp);
+          recordOn(kept[connection] as RequestText, one.log, head, response, clientIp);
           one.log.write({ ...entry, method, text: kept[connection] as RequestText });
           kept[connection]?.clear();
         }
@@ -158,7 +158,7 @@ describe("a line", () => {
             const head = requestOf([["Accept", "*/*"], [named, id], ...second, ...(more as Fields)]);
             const answer = responseOf([["Server", response]]);
             each.push(await ownLine(head, answer, "GET", undefined, config));
-            noteOn(kept[connection] as RequestText, one.log, head, answer);
+            recordOn(kept[connection] as RequestText, one.log, head, answer);
             one.log.write({ ...entry, text: kept[connection] as RequestText });
             kept[connection]?.clear();
           }
@@ -183,7 +183,7 @@ describe("a line", () => {
         const head = requestOf(fields);
         const text = kept[index % 3 === 0 ? 0 : 1] as RequestText;
         each.push(await ownLine(head, undefined, "GET", undefined, config));
-        noteOn(text, one.log, head, undefined);
+        recordOn(text, one.log, head, undefined);
         one.log.write({ ...entry, text });
         text.clear();
       }

@@ -19,13 +19,13 @@ const TRIPLES: Uint8Array = Buffer.from(
 export class ByteText {
   bytes: Buffer = NOTHING;
   length = 0;
-  readonly #leastBytes: number;
+  readonly #minBytes: number;
   #view: Uint8Array = NOTHING;
   #viewed: Buffer = NOTHING;
 
-  /** @param leastBytes size of the first allocation */
-  constructor(leastBytes: number) {
-    this.#leastBytes = leastBytes;
+  /** @param minBytes size of the first allocation */
+  constructor(minBytes: number) {
+    this.#minBytes = minBytes;
   }
 
   /** Discards the text, and its memory too if that is more than `keptBytes`. */
@@ -129,7 +129,7 @@ export class ByteText {
   reserve(room: number): Buffer {
     const needed = this.length + room;
     if (needed <= this.bytes.length) return this.bytes;
-    const larger = Buffer.allocUnsafe(Math.max(needed, this.bytes.length * 2, this.#leastBytes));
+    const larger = Buffer.allocUnsafe(Math.max(needed, this.bytes.length * 2, this.#minBytes));
     larger.set(this.bytes.subarray(0, this.length));
     this.bytes = larger;
     return larger;

@@ -74,7 +74,7 @@ export class HeaderFields {
    * formatting them would give the same text. If only the request's id and trace differ, they are replaced in `text`.
    */
   repeats(head: MessageHead, version: number, text: ByteText, start: number): boolean {
-    return version === this.#version && this.#areLast(head) && this.#putId(head, text, start);
+    return version === this.#version && this.#matchesLast(head) && this.#putId(head, text, start);
   }
 
   /**
@@ -89,7 +89,7 @@ export class HeaderFields {
     }
     const start = text.length;
     // Programs send the same fields again and again. Comparing them costs a tenth of formatting them.
-    if (this.#areLast(head)) {
+    if (this.#matchesLast(head)) {
       text.add(this.#lastText);
       if (this.#putId(head, text, start)) return this.#version;
       text.length = start;
@@ -114,7 +114,7 @@ export class HeaderFields {
   }
 
   /** Whether the fields are the remembered ones, except perhaps for the request's id and trace. */
-  #areLast(head: MessageHead): boolean {
+  #matchesLast(head: MessageHead): boolean {
     const { buffer, end, fieldCount, fields, requestIdField } = head;
     if (fieldCount === 0) return false;
     const from = fields[LINE_START] as number;
@@ -188,10 +188,10 @@ export class HeaderFields {
       const valueStart = text.length;
       this.#addValue(buffer, name, fields, at, text);
       // A value that was escaped or redacted can't be replaced byte by byte.
-      const asItCame =
+      const isUnmodified =
         text.length - valueStart ===
         (fields[at + VALUE_END] as number) - (fields[at + VALUE_START] as number);
-      if (asItCame && !name.secret) {
+      if (isUnmodified && !name.secret) {
         if (at === idAt) this.#keepId(head, valueStart - start);
         else if (this.#isTrace(head, at, idAt)) this.#keepTrace(head, at, valueStart - start);
       }

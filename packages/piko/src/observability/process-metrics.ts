@@ -107,10 +107,10 @@ function addEventLoop(metrics: Metrics): void {
   delay.enable();
   let lagSeconds = 0;
   metrics.gauge("nodejs_eventloop_lag_seconds", "Delay of the event loop at the last scrape", () => {
-    const askedMs = systemClock.now();
+    const startMs = systemClock.now();
     // oxlint-disable-next-line no-restricted-globals -- it measures the event loop itself
     setImmediate(() => {
-      lagSeconds = (systemClock.now() - askedMs) / 1_000;
+      lagSeconds = (systemClock.now() - startMs) / 1_000;
     });
     return lagSeconds;
   });

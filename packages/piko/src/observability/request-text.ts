@@ -7,7 +7,7 @@ import { ByteText } from "./byte-text.js";
 import type { HeaderFields } from "./header-fields.js";
 
 /** Enough for most requests. */
-const LEAST_BYTES = 512;
+const MIN_BYTES = 512;
 /** Memory that a connection keeps for its next request. */
 const KEPT_BYTES = 2_048;
 
@@ -25,7 +25,7 @@ const PATH_END = Buffer.from(`"`);
 /** The text of one request; reusable for the next one. */
 export class RequestText {
   /** Members of a JSON object: from the client to the response's fields. */
-  readonly #json: ByteText = new ByteText(LEAST_BYTES);
+  readonly #json: ByteText = new ByteText(MIN_BYTES);
   // The text up to the path is kept for the next request: on one connection it seldom changes.
   #kept = false;
   #clientIp: string | undefined = undefined;

@@ -9,13 +9,13 @@ function setUp() {
     lines.push([fields["paused-ms"], fields["untold-times"] ?? 0, fields["untold-ms"] ?? 0]);
   };
   const clock = { ms: 1_000, pausedMs: 0, now: () => clock.ms };
-  const told = standStillLog({ warn }, clock);
+  const log = standStillLog({ warn }, clock);
   return {
     pass: (ms: number): void => void (clock.ms += ms),
     standStill: (ms: number): void => {
       clock.pausedMs += ms - 500;
       clock.ms += 500;
-      told(ms);
+      log(ms);
     },
     lines,
   };

@@ -16,8 +16,8 @@ export function standStillLog(
 ): (ms: number) => void {
   let left = BURST;
   let filledMs = Number.NEGATIVE_INFINITY;
-  let untold = 0;
-  let untoldMs = 0;
+  let unlogged = 0;
+  let unloggedMs = 0;
   return (ms) => {
     // Includes the pauses: to the reader of the log, that time has passed too.
     const now = clock.now() + clock.pausedMs;
@@ -30,14 +30,14 @@ export function standStillLog(
       filledMs += filled * REFILL_MS;
     }
     if (left === 0) {
-      untold++;
-      untoldMs += ms;
+      unlogged++;
+      unloggedMs += ms;
       return;
     }
     left--;
-    const before = untold === 0 ? {} : { "untold-times": untold, "untold-ms": Math.round(untoldMs) };
+    const before = unlogged === 0 ? {} : { "untold-times": unlogged, "untold-ms": Math.round(unloggedMs) };
     logger.warn("process stood still", { "paused-ms": Math.round(ms), ...before });
-    untold = 0;
-    untoldMs = 0;
+    unlogged = 0;
+    unloggedMs = 0;
   };
 }

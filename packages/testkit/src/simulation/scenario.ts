@@ -2,7 +2,7 @@
 // network loses, delays and duplicates packets, and splits. Throws, with the seed and the history, if a guarantee is broken.
 
 import { SeededRandom } from "../seeded-random.js";
-import { type CreateNode, EVERYBODY, LINGER_MS, type Life, SimulatedCluster } from "./simulated-cluster.js";
+import { type CreateNode, ALL_NODES, LINGER_MS, type Life, SimulatedCluster } from "./simulated-cluster.js";
 
 /** What may happen in a scenario, and what the nodes guarantee. */
 export interface ScenarioOptions {
@@ -81,9 +81,9 @@ class Scenario {
         duplication: random.next() * 0.1,
         delayMs: [0.1, random.pick([1, 10, 50])],
       },
-      onTold: (observer, what, id) => {
+      onNotified: (observer, what, id) => {
         if (what === "upsert" || what === "delete") return;
-        this.#tell(`${observer} is told: ${what} ${id}`);
+        this.#record(`${observer} is told: ${what} ${id}`);
       },
     });
   }
@@ -91,7 +91,7 @@ class Scenario {
   run(): ScenarioResult {
     const { clock, network } = this.cluster;
     const { loss, duplication, delayMs } = network.conditions;
-    this.#tell(
+    this.#record(
       `loss ${loss.toFixed(2)}, duplication ${duplication.toFixed(2)}, delay up to ${delayMs[1]} ms`,
     );
     for (let i = 0; i < 2; i++) this.#start();
@@ -101,7 +101,7 @@ class Scenario {
     }
     network.heal();
     this.#partitioned = false;
-    this.#tell("healed for good");
+    this.#record("healed for good");
     const healedAt = clock.now();
     let difference: string | undefined;
     while (clock.now() - healedAt < this.#options.convergeMs) {
@@ -130,9 +130,9 @@ class Scenario {
   }
 
   #start(id = `n${this.#count++}`, ip?: string): void {
-    const life = this.cluster.start(id, [EVERYBODY], ip);
+    const life = this.cluster.start(id, [ALL_NODES], ip);
     this.#gone.delete(id);
-    this.#tell(`${id} starts at ${life.ip}`);
+    this.#record(`${id} starts at ${life.ip}`);
   }
 
   #restart(): void {
@@ -151,7 +151,7 @@ class Scenario {
     this.#past.push(life);
     this.#doneWith.set(life.id, { ip: life.ip, due: this.cluster.clock.now() + this.#options.detectMs });
     this.#goneWithin(life.id, this.#options.detectMs);
-    this.#tell(`${life.id} crashes with its ${kind}`);
+    this.#record(`${life.id} crashes with its ${kind}`);
   }
 
   #leave(life: Life): void {
@@ -162,7 +162,7 @@ class Scenario {
     const before = this.#doneWith.get(life.id);
     const taken = before === undefined || before.ip === life.ip ? 0 : before.due - this.cluster.clock.now();
     this.#goneWithin(life.id, Math.max(within, taken));
-    this.#tell(`${life.id} leaves`);
+    this.#record(`${life.id} leaves`);
   }
 
   #split(alive: readonly Life[]): void {
@@ -170,7 +170,7 @@ class Scenario {
       this.cluster.network.heal();
       this.#partitioned = false;
       this.#wholeSince = this.cluster.clock.now();
-      this.#tell("healed");
+      this.#record("healed");
       return;
     }
     const side = this.#random.shuffle(alive).slice(0, this.#random.int(1, Math.max(1, alive.length - 1)));
@@ -178,7 +178,7 @@ class Scenario {
     this.#partitioned = true;
     // Nodes that hadn't heard of a leave before the split have to detect it themselves.
     for (const id of this.#gone.keys()) this.#goneWithin(id, this.#options.detectMs);
-    this.#tell(`split: ${side.map(({ id }) => id).join(" ")} against the rest`);
+    this.#record(`split: ${side.map(({ id }) => id).join(" ")} against the rest`);
   }
 
   #goneWithin(id: string, ms: number): void {
@@ -208,7 +208,7 @@ class Scenario {
     }
   }
 
-  #tell(what: string): void {
+  #record(what: string): void {
     this.story.push(`${Math.round(this.cluster.clock.now())}: ${what}`);
   }
 }

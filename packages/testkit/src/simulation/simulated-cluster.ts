@@ -28,14 +28,14 @@ export interface NodeSurroundings {
   readonly transport: SimulatedTransport;
   readonly clock: SimulatedClock;
   readonly random: () => number;
-  /** Resolves join addresses; see {@link EVERYBODY}. */
+  /** Resolves join addresses; see {@link ALL_NODES}. */
   readonly resolve: (addresses: readonly string[]) => string[];
   /** Must be called for each change in the cluster. */
   readonly watch: View;
 }
 
 /** A name for all running nodes, like that of a headless service, and for those that ended last. */
-export const EVERYBODY = "everybody";
+export const ALL_NODES = "everybody";
 /** Number of ended nodes that the name still includes. */
 const STALE_RECORDS = 2;
 
@@ -60,7 +60,7 @@ export interface ClusterOptions {
   readonly create: CreateNode;
   readonly conditions?: Partial<NetworkConditions>;
   /** Called for each event that a node is told, after its view has been updated. */
-  readonly onTold?: (observer: string, what: string, id: string, key: string, value: string) => void;
+  readonly onNotified?: (observer: string, what: string, id: string, key: string, value: string) => void;
 }
 
 /** How long a node still answers after it has left. */
@@ -85,7 +85,7 @@ export class SimulatedCluster {
   start(id: string, seeds: readonly string[], ip: string = this.#newIp()): Life {
     const addr = `${ip}:8003`;
     const transport = this.network.transport(addr);
-    const view = new View(id, this.#options.onTold);
+    const view = new View(id, this.#options.onNotified);
     const { random, create } = this.#options;
     const node = create({
       nodeId: id,
@@ -94,7 +94,7 @@ export class SimulatedCluster {
       clock: this.clock,
       random: () => random.next(),
       resolve: (addresses) =>
-        addresses.flatMap((address) => (address === EVERYBODY ? this.#everybody() : [address])),
+        addresses.flatMap((address) => (address === ALL_NODES ? this.#allNodes() : [address])),
       watch: view,
     });
     const life: Life = { id, ip, addr, node, transport, view, keys: new Map() };
@@ -178,7 +178,7 @@ export class SimulatedCluster {
     return undefined;
   }
 
-  #everybody(): string[] {
+  #allNodes(): string[] {
     const stale = this.#ended.slice(-STALE_RECORDS);
     return [...new Set([...[...this.alive.values()].map(({ addr }) => addr), ...stale])];
   }

@@ -8,17 +8,17 @@ export interface KnownNode {
   readonly keys: Map<string, string>;
 }
 
-type OnTold = (observer: string, what: string, id: string, key: string, value: string) => void;
+type OnNotified = (observer: string, what: string, id: string, key: string, value: string) => void;
 
 /** The table that a server would keep. */
 export class View {
   readonly nodes: Map<string, KnownNode> = new Map();
   readonly #observer: string;
-  readonly #onTold: OnTold | undefined;
+  readonly #onNotified: OnNotified | undefined;
 
-  constructor(observer: string, onTold?: OnTold) {
+  constructor(observer: string, onNotified?: OnNotified) {
     this.#observer = observer;
-    this.#onTold = onTold;
+    this.#onNotified = onNotified;
   }
 
   onJoin(id: string): void {
@@ -72,6 +72,6 @@ export class View {
   }
 
   #told(what: string, id: string, key = "", value = ""): void {
-    this.#onTold?.(this.#observer, what, id, key, value);
+    this.#onNotified?.(this.#observer, what, id, key, value);
   }
 }

@@ -40,7 +40,7 @@ export function dial(target: DialTarget, open: (address: string) => Socket, done
 }
 
 /** Node's options for an address, for a connection whose directions end separately. */
-export function placeOf(address: string, port: number): SocketConnectOpts & { allowHalfOpen: true } {
+export function connectOptionsOf(address: string, port: number): SocketConnectOpts & { allowHalfOpen: true } {
   const place = address.startsWith("/") ? { path: address } : { host: address, port };
   return { ...place, allowHalfOpen: true };
 }

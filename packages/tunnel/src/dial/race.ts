@@ -99,14 +99,14 @@ export function interleave(addresses: readonly string[]): string[] {
  * Error codes for addresses to which this host has no route at all, such as IPv6 addresses on a host without IPv6; they say
  * nothing about the peer.
  */
-const NO_WAY: ReadonlySet<string | undefined> = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT", "ENETUNREACH"]);
+const UNROUTABLE: ReadonlySet<string | undefined> = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT", "ENETUNREACH"]);
 
 /** Joins errors as Node does, without a message. The result has a code if all addresses that could be tried failed with the same one. */
 function joinErrors(errors: readonly NodeJS.ErrnoException[]): Error {
   const [first] = errors;
   if (first === undefined) return new Error("connection closed");
   if (errors.length === 1) return first;
-  const tried = errors.filter(({ code }) => !NO_WAY.has(code));
+  const tried = errors.filter(({ code }) => !UNROUTABLE.has(code));
   const [code, ...others] = new Set((tried.length > 0 ? tried : errors).map((each) => each.code));
   const joined = new AggregateError(errors, "");
   return code === undefined || others.length > 0 ? joined : Object.assign(joined, { code });

@@ -5,7 +5,7 @@ import { connect as connectTcp, Socket, type TcpNetConnectOpts } from "node:net"
 import { type ConnectionOptions, connect as connectTls, TLSSocket } from "node:tls";
 import type { Clock, Timer } from "../clock.js";
 import { systemClock } from "../system-clock.js";
-import { dial, placeOf } from "../dial/dial.js";
+import { dial, connectOptionsOf } from "../dial/dial.js";
 import type { ConnectOptions } from "./connect-options.js";
 import { faults } from "../faults.js";
 import { Outbox } from "./outbox.js";
@@ -21,9 +21,9 @@ import { hadEnded, holdWriteErrors, isRefusal } from "./write-errors.js";
 /** How long the peer may continue to send after our FIN before the connection is closed. */
 const LINGER_MS = 2_000;
 /** Timeout for reading what arrived before a write failed; it is at most what the kernel holds. */
-const READ_ON_MS = 30_000;
+const READ_AFTER_ERROR_MS = 30_000;
 /** The system counts in seconds, and takes 0 for its own default of two hours. */
-const LEAST_KEEP_ALIVE_MS = 1_000;
+const MIN_KEEP_ALIVE_MS = 1_000;
 
 export class ByteSocket implements Reader, UnwatchedSocket {
   /** A placeholder until there is a connection. */
@@ -42,7 +42,7 @@ export class ByteSocket implements Reader, UnwatchedSocket {
   #closing: boolean;
   #lingering: Timer | undefined;
   /** Whether a write has failed: bytes that the peer had sent are still read, but nothing is sent any more. */
-  #readsOn: boolean;
+  #writeFailed: boolean;
   /** Whether it reads into shared memory with `onread`; otherwise with `data` events. */
   #shared: boolean;
   readonly #readLength: ReadLength;
@@ -72,7 +72,7 @@ export class ByteSocket implements Reader, UnwatchedSocket {
     this.#paused = false;
     this.#closing = false;
     this.#lingering = undefined;
-    this.#readsOn = false;
+    this.#writeFailed = false;
     this.#readLength = readLength;
     this.#turnBytes = firstTurnBytes(readLength);
     this.#readBytes = 0;
@@ -169,7 +169,8 @@ export class ByteSocket implements Reader, UnwatchedSocket {
   /** For the list of unwatched sockets. */
   checkPeer(): void {
     // After a failed write, the connection is known to be closed; what it received is still being read.
-    if (!this.opening && !this.#readsOn && isConnectionCut(this.socket)) this.socket.destroy(resetError());
+    if (!this.opening && !this.#writeFailed && isConnectionCut(this.socket))
+      this.socket.destroy(resetError());
   }
 
   /** For the read turns: other sockets have been read. */
@@ -182,7 +183,7 @@ export class ByteSocket implements Reader, UnwatchedSocket {
   end(): void {
     this.out.flush();
     if (this.#dialling) this.#endLater = true;
-    else if (!this.#readsOn) this.socket.end();
+    else if (!this.#writeFailed) this.socket.end();
   }
 
   /**
@@ -241,7 +242,7 @@ export class ByteSocket implements Reader, UnwatchedSocket {
       onOpen?.();
     };
     const openAttempt = (address: string): Socket => {
-      const all = { ...placeOf(address, port), ...(SHARED ? { onread: this.#onRead() } : {}) };
+      const all = { ...connectOptionsOf(address, port), ...(SHARED ? { onread: this.#onRead() } : {}) };
       if (tls === undefined) return connectTcp(all as TcpNetConnectOpts);
       return connectTls({ ciphers: TLS_CIPHERS, ...tls, ...all } as ConnectionOptions);
     };
@@ -254,8 +255,8 @@ export class ByteSocket implements Reader, UnwatchedSocket {
       this.#dialling = false;
       this.socket = socket;
       this.#watch(SHARED);
-      holdWriteErrors(socket, (reason) => this.#readOn(reason));
-      if (keepAliveMs > 0) socket.setKeepAlive(true, Math.max(keepAliveMs, LEAST_KEEP_ALIVE_MS));
+      holdWriteErrors(socket, (reason) => this.#onWriteError(reason));
+      if (keepAliveMs > 0) socket.setKeepAlive(true, Math.max(keepAliveMs, MIN_KEEP_ALIVE_MS));
       const drained = this.out.connect(socket, tls === undefined);
       if (this.#closing) this.#finish();
       else if (this.#endLater) socket.end();
@@ -272,7 +273,7 @@ export class ByteSocket implements Reader, UnwatchedSocket {
 
   #finish(cut = false): void {
     const socket = this.socket;
-    if (this.#readsOn) {
+    if (this.#writeFailed) {
       socket.destroy();
       return;
     }
@@ -303,9 +304,9 @@ export class ByteSocket implements Reader, UnwatchedSocket {
       }
       this.#ended = true;
       unwatchedSockets.add(this);
-      const cut = this.#readsOn && !hadEnded(this.#error as Error);
+      const cut = this.#writeFailed && !hadEnded(this.#error as Error);
       if (!this.#closing && !cut) this.#onEnd();
-      if (this.#readsOn) this.destroy();
+      if (this.#writeFailed) this.destroy();
     });
     socket.on("drain", () => {
       this.out.onDrain();
@@ -320,11 +321,11 @@ export class ByteSocket implements Reader, UnwatchedSocket {
   }
 
   /** Handles a failed write. The answer to what was written may have arrived before that. */
-  #readOn(error: Error): boolean {
+  #onWriteError(error: Error): boolean {
     if (this.#ended || this.#closing || this.socket.destroyed || !isRefusal(error)) return false;
-    this.#readsOn = true;
+    this.#writeFailed = true;
     this.#error = error;
-    this.#lingering = this.#clock.setTimeout(() => this.destroy(), READ_ON_MS);
+    this.#lingering = this.#clock.setTimeout(() => this.destroy(), READ_AFTER_ERROR_MS);
     this.out.close();
     return true;
   }

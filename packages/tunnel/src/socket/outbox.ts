@@ -84,7 +84,7 @@ export class Outbox implements Flushable, Postponed {
 
   /** The same for bytes that aren't urgent: they leave with the next ones, or in a few milliseconds. */
   takeLater(count: number): number {
-    if (this.#scheduled || this.#end - this.#headroom >= MOST_LATER_BYTES) return this.take(count);
+    if (this.#scheduled || this.#end - this.#headroom >= MAX_LATER_BYTES) return this.take(count);
     if (!this.#scheduledLater) {
       this.#scheduledLater = true;
       turnEnd.scheduleLater(this);
@@ -173,7 +173,7 @@ export class Outbox implements Flushable, Postponed {
     if (socket === undefined) {
       this.#held.push(Buffer.from(view));
       this.#heldBytes += view.length;
-      this.congested = this.#heldBytes >= MOST_HELD_BYTES;
+      this.congested = this.#heldBytes >= MAX_HELD_BYTES;
       giveSlab(slab);
       return;
     }
@@ -204,7 +204,7 @@ export class Outbox implements Flushable, Postponed {
    * larger write until the next turn, so only the amount that it has queued counts.
    */
   #onFull(socket: Socket): void {
-    if (this.#synchronous || socket.writableLength > MOST_ENCRYPTED_BYTES) this.congested = true;
+    if (this.#synchronous || socket.writableLength > MAX_ENCRYPTED_BYTES) this.congested = true;
   }
 
   /**
@@ -244,12 +244,12 @@ export class Outbox implements Flushable, Postponed {
 }
 
 /** Bytes that an owner may write before there is a connection until it is congested: the same as for Node's sockets. */
-const MOST_HELD_BYTES = 16 * 1024;
+const MAX_HELD_BYTES = 16 * 1024;
 /** Below this a byte loop beats the call into native code. */
 const SMALL_COPY_BYTES = 24;
 /** Larger writes aren't delayed. */
-const MOST_LATER_BYTES = 512;
+const MAX_LATER_BYTES = 512;
 /** Bytes that TLS may have queued without being congested: those of one turn. It reports only in the next turn that they were sent. */
-const MOST_ENCRYPTED_BYTES = SLAB_BYTES;
+const MAX_ENCRYPTED_BYTES = SLAB_BYTES;
 /** Queued bytes that fill no more than this fraction of their slab are copied. */
 const SPARE_SHARE = 1 / 4;

@@ -5,13 +5,13 @@
 import { MessageChannel } from "node:worker_threads";
 
 /** Smaller chunks are left to the collector: freeing them takes longer than it saves. */
-const LEAST_BYTES = 4 * 1024;
+const MIN_BYTES = 4 * 1024;
 
 /** Frees the memory of a chunk that has been read; the chunk and all views of its memory are empty afterwards. */
 export function giveBack(chunk: Buffer): void {
   const { buffer, byteLength } = chunk;
   // Memory that is shared with others must not be freed.
-  if (byteLength >= LEAST_BYTES && buffer.byteLength === byteLength) drop(buffer as ArrayBuffer);
+  if (byteLength >= MIN_BYTES && buffer.byteLength === byteLength) drop(buffer as ArrayBuffer);
 }
 
 const drop: (memory: ArrayBuffer) => void = dropper();

@@ -14,11 +14,11 @@ export const SLAB_BYTES: number = 256 * 1024 + HEADER_BYTES;
 class SlabPool {
   readonly bytes: number;
   readonly #slabs: Buffer[] = [];
-  readonly #most: number;
+  readonly #max: number;
 
-  constructor(bytes: number, most: number) {
+  constructor(bytes: number, max: number) {
     this.bytes = bytes;
-    this.#most = most;
+    this.#max = max;
   }
 
   take(): Buffer {
@@ -26,7 +26,7 @@ class SlabPool {
   }
 
   give(slab: Buffer): void {
-    if (this.#slabs.length < this.#most) this.#slabs.push(slab);
+    if (this.#slabs.length < this.#max) this.#slabs.push(slab);
   }
 }
 

@@ -11,7 +11,7 @@ export type ReadLength = "short" | "long";
 
 /** Bytes of one read: libuv's own choice, and a stream's whole window. */
 const READ_BYTES: Readonly<Record<ReadLength, number>> = { short: 64 * KIB, long: 256 * KIB };
-const LEAST_BYTES = 16 * KIB;
+const MIN_BYTES = 16 * KIB;
 /**
  * The longest turn has this many reads: in a row they move bulk as cheaply as if there were no limit; with turns of one read,
  * an upload took 40 % more CPU. Lengths grow in steps of this factor, and a turn is at most one step longer than the last, so
@@ -30,7 +30,7 @@ export function firstTurnBytes(length: ReadLength): number {
 export function nextTurnBytes(length: ReadLength, bytes: number, messages: number): number {
   const most = STEP * Math.min(READ_BYTES[length], bytes);
   const fitting = messages === 0 ? most : Math.min(most, (bytes / messages) * MANY_MESSAGES);
-  let turn = LEAST_BYTES;
+  let turn = MIN_BYTES;
   while (turn * STEP <= fitting) turn *= STEP;
   return turn;
 }
@@ -39,11 +39,11 @@ export function nextTurnBytes(length: ReadLength, bytes: number, messages: numbe
 // starts reads before there is data, so there Node gives each socket its own memory.
 const long = process.platform === "win32" ? undefined : Buffer.allocUnsafeSlow(READ_BYTES.long);
 const short = long?.subarray(0, READ_BYTES.short);
-const least = long?.subarray(0, LEAST_BYTES);
+const smallest = long?.subarray(0, MIN_BYTES);
 
 /** The shared memory for the reads of a turn; undefined if there is none. */
 export function readBuffer(length: ReadLength, turnBytes: number): Buffer | undefined {
   const bytes = Math.min(turnBytes, READ_BYTES[length]);
   if (bytes >= READ_BYTES.long) return long;
-  return bytes >= READ_BYTES.short ? short : least;
+  return bytes >= READ_BYTES.short ? short : smallest;
 }

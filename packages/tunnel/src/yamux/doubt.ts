@@ -69,8 +69,8 @@ export class Doubt {
     if (this.#streamMs !== NOT_LOOKED_AT) {
       this.#inherited = !this.#pinging;
       // A ping that is still to be sent gets time to be answered.
-      const most = this.#pinging ? this.#streamMs : DOUBT_AFTER_MS - LOOK_MS;
-      this.#pingMs = Math.max(this.#pingMs, Math.min(this.#streamMs, most));
+      const maxMs = this.#pinging ? this.#streamMs : DOUBT_AFTER_MS - LOOK_MS;
+      this.#pingMs = Math.max(this.#pingMs, Math.min(this.#streamMs, maxMs));
     }
     this.#forgetStream();
   }

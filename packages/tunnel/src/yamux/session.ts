@@ -54,7 +54,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
   #peerStreams = 0;
   /** The stream of the data frame whose payload is being received, and whether that frame has a FIN. */
   #receiving: YamuxStream | undefined;
-  #finBehindPayload = false;
+  #finAfterPayload = false;
   #localGoAway = false;
   #remoteGoAway = false;
   #retiring = false;
@@ -190,11 +190,11 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
     // For one round trip the peer may still send to a stream that is closed here: such data is dropped, as is everything after a FIN.
     if (stream === undefined || stream.closed) return;
     if (stream.remoteEnded) {
-      if (last && this.#finBehindPayload) this.#end(stream);
+      if (last && this.#finAfterPayload) this.#end(stream);
       return;
     }
     stream.receive(buffer, start, end);
-    if (last && this.#finBehindPayload) this.#end(stream);
+    if (last && this.#finAfterPayload) this.#end(stream);
   }
 
   /** For streams: the stream has ended. */
@@ -204,7 +204,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
       return;
     }
     if (!this.#streams.delete(stream.id)) return;
-    if (this.#ids.isPeers(stream.id)) this.#peerStreams--;
+    if (this.#ids.isPeerId(stream.id)) this.#peerStreams--;
     if (stream.acknowledge()) {
       this.doubt.onGivenUp(stream);
       this.#opening.accepted();
@@ -243,7 +243,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
       if (this.#ended) return false;
     }
     this.#receiving = type === TYPE_DATA ? stream : undefined;
-    this.#finBehindPayload = false;
+    this.#finAfterPayload = false;
     if (stream === undefined) return true;
     if ((flags & FLAG_ACK) !== 0 && stream.acknowledge()) {
       this.doubt.onAnswered(stream);
@@ -264,7 +264,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
       return this.#violated("PIKO_YAMUX_WINDOW_EXCEEDED", detail);
     }
     if ((flags & FLAG_FIN) !== 0) {
-      if (type === TYPE_DATA && length > 0) this.#finBehindPayload = true;
+      if (type === TYPE_DATA && length > 0) this.#finAfterPayload = true;
       else return this.#end(stream);
     }
     return !this.#ended;
@@ -272,7 +272,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
 
   #onSyn(streamId: number): YamuxStream | undefined {
     // Ids may arrive out of order: Go takes an id first and sends the SYN later, from several goroutines.
-    if (!this.#ids.isPeers(streamId)) {
+    if (!this.#ids.isPeerId(streamId)) {
       this.#violated("PIKO_YAMUX_STREAM_ID", `SYN for stream ${streamId}, which is not the peer's to open`);
       return undefined;
     }

@@ -15,7 +15,7 @@ export class StreamIds {
   }
 
   /** Whether the peer opens streams with such an id. */
-  isPeers(id: number): boolean {
+  isPeerId(id: number): boolean {
     return ((id & 1) === 1) !== this.#isClient && id !== 0;
   }
 

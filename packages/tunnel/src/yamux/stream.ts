@@ -231,9 +231,9 @@ export class YamuxStream {
 
   /** For the session: the peer has accepted; returns true the first time. */
   acknowledge(): boolean {
-    const news = this.#unacknowledged;
+    const first = this.#unacknowledged;
     this.#unacknowledged = false;
-    return news;
+    return first;
   }
 
   /** For the session: the peer grants window. */

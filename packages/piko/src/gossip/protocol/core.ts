@@ -208,7 +208,7 @@ export class GossipCore {
   }
 
   /** Logs occasionally that another node has this node's id. */
-  warnOfDouble(addr: string): void {
+  warnOfDuplicateId(addr: string): void {
     if (this.now() - this.#warnedAt < 600 * this.intervalMs) return;
     this.#warnedAt = this.now();
     this.logger.warn("another node has the same id", { "node-id": this.local.id, addr });

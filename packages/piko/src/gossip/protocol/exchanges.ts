@@ -41,7 +41,7 @@ export class Exchanges {
   #validating = false;
   #fetchedAt = Number.NEGATIVE_INFINITY;
   /** Whether traces of an earlier incarnation of this node were looked for. */
-  #soughtSelf = false;
+  #searchedForTraces = false;
 
   constructor(core: GossipCore) {
     this.#core = core;
@@ -57,7 +57,7 @@ export class Exchanges {
     const own: readonly Entry[] = local.state.above(0);
     const digest = cluster.digest();
     const start = this.#core.now();
-    const seek = full && !this.#soughtSelf;
+    const seek = full && !this.#searchedForTraces;
     // This request claims version 0 for this node, so that the answer includes what the other node knows about it.
     if (seek) digest[0] = { ...cluster.ownDigestEntry(), version: 0 };
     const node: NodeDelta = { id: local.id, addr: cluster.addr, entries: full ? own : [] };
@@ -196,7 +196,7 @@ export class Exchanges {
     const { from } = answer;
     if (from.nodeId === local.id) {
       if (from.addr === cluster.addr) return from;
-      this.#core.warnOfDouble(from.addr);
+      this.#core.warnOfDuplicateId(from.addr);
       throw new GossipError("PIKO_GOSSIP_ID_IN_USE", `node id ${local.id} is used by ${from.addr}`);
     }
     const heard = this.#hear(addr, start, from);
@@ -212,7 +212,7 @@ export class Exchanges {
     }
     // The answer may have just reported the responder's own return.
     if (heard?.status === "candidate" && cluster.find(from.nodeId) === heard) cluster.heard(heard, start);
-    if (own !== undefined) this.#soughtSelf = true;
+    if (own !== undefined) this.#searchedForTraces = true;
     return from;
   }
 

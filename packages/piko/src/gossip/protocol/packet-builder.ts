@@ -24,7 +24,7 @@ export interface PacketBuilderOptions {
 const WIDEST_VERSION = 2 ** 52;
 
 /** Size of a digest entry with an id of a few letters and an IPv4 address. */
-const LEAST_DIGEST_ENTRY_BYTES = 40;
+const MIN_DIGEST_ENTRY_BYTES = 40;
 
 /** Builds one node's packets. */
 export class PacketBuilder {
@@ -46,7 +46,7 @@ export class PacketBuilder {
 
   /** Digest entries that can fit into a packet: the number that would fit with the shortest ids and addresses. */
   get maxDigestEntries(): number {
-    return Math.ceil(this.#max / LEAST_DIGEST_ENTRY_BYTES);
+    return Math.ceil(this.#max / MIN_DIGEST_ENTRY_BYTES);
   }
 
   /** Whether an entry of this node fits into a packet of its own, whatever its version. */
@@ -90,14 +90,14 @@ export class PacketBuilder {
   ): DeltaPackets {
     // If `maxBytes` is below one packet, the only packet is smaller. A remainder above whole packets isn't used for another one.
     this.#room = Math.min(this.#max, maxBytes);
-    const most = Math.max(1, Math.min(maxPackets, Math.floor(maxBytes / this.#room)));
+    const limit = Math.max(1, Math.min(maxPackets, Math.floor(maxBytes / this.#room)));
     const packets: Buffer[] = [];
     const leftOver: DeltaSource[] = [];
     let entryCount = 0;
     this.#startDelta();
     let empty = true;
     for (const node of sources) {
-      const last = packets.length + 1 >= most;
+      const last = packets.length + 1 >= limit;
       let written = this.#writeNode(node, empty || last ? "part" : "whole");
       if (written === 0 && !empty && !last) {
         packets.push(this.#packet.copy());

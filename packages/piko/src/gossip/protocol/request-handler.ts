@@ -41,7 +41,7 @@ function* joined(
   const { from } = request;
   // The answer's id and address show the joiner that it dialled itself, or that its id is in use.
   if (from.nodeId === core.local.id) {
-    if (from.addr !== cluster.addr) core.warnOfDouble(from.addr);
+    if (from.addr !== cluster.addr) core.warnOfDuplicateId(from.addr);
     return encodeJoinAnswer(own, []);
   }
   const trusted = identify(core, from, ip, false);

@@ -38,11 +38,11 @@ export class Rounds {
 
   /** Runs an extra round, because keys have changed. */
   spreadChanges(): void {
-    const told = new Set<Member>();
+    const notified = new Set<Member>();
     for (let i = 0; i < CHANGES_PARTNERS; i++) {
       const partner = this.#next();
-      if (partner === undefined || told.has(partner)) return;
-      told.add(partner);
+      if (partner === undefined || notified.has(partner)) return;
+      notified.add(partner);
       this.#gossipWith(partner);
     }
   }

@@ -14,7 +14,7 @@ import { isNodeId, parsePeerAddress } from "../wire/peer-address.js";
 export function identify(core: GossipCore, from: Sender, ip: string, answer: boolean): Member | undefined {
   const { cluster } = core;
   if (from.nodeId === core.local.id) {
-    if (from.addr !== cluster.addr) core.warnOfDouble(from.addr);
+    if (from.addr !== cluster.addr) core.warnOfDuplicateId(from.addr);
     return undefined;
   }
   const member = cluster.find(from.nodeId);

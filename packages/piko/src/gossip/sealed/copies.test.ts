@@ -10,7 +10,7 @@ beforeEach(() => {
 });
 
 /** Two nodes of a converged cluster, a third one, and the packets that b has sent to a since. */
-async function overheard(): Promise<{ a: SealedNode; b: SealedNode; c: SealedNode; packets: Buffer[] }> {
+async function recordTraffic(): Promise<{ a: SealedNode; b: SealedNode; c: SealedNode; packets: Buffer[] }> {
   const a = lab.start("a");
   const b = lab.start("b", {}, [a.addr]);
   const c = lab.start("c", {}, [a.addr]);
@@ -43,7 +43,7 @@ function holdBack(a: SealedNode, b: SealedNode): (lateMs: number) => void {
 
 describe("a copy", () => {
   it("that arrives at the same node again is no sign of life and changes nothing", async () => {
-    const { a, b, packets } = await overheard();
+    const { a, b, packets } = await recordTraffic();
     const sent = lab.captured.length;
     lab.network.crash(lab.network.transport(b.addr), "host");
     await b.gossip.close();
@@ -60,7 +60,7 @@ describe("a copy", () => {
   });
 
   it("that arrives at another node is no sign of life there", async () => {
-    const { b, c, packets } = await overheard();
+    const { b, c, packets } = await recordTraffic();
     lab.network.crash(lab.network.transport(b.addr), "host");
     await b.gossip.close();
     let next = 0;
@@ -77,7 +77,7 @@ describe("a copy", () => {
 
 describe("an answer", () => {
   it("that is held back for some seconds keeps a dead node in the table for that long, and no longer", async () => {
-    const { a, b } = await overheard();
+    const { a, b } = await recordTraffic();
     const release = holdBack(a, b);
     // The delay grows, so that there is always a packet to release.
     for (let i = 0; i < 200; i++) {
@@ -94,7 +94,7 @@ describe("an answer", () => {
   });
 
   it("that is held back for longer than clocks may differ is dropped", async () => {
-    const { a, b } = await overheard();
+    const { a, b } = await recordTraffic();
     const release = holdBack(a, b);
     await lab.run(61_000);
     for (let i = 0; i < 50; i++) {

@@ -159,9 +159,9 @@ describe("a request in records", () => {
     ended[0] = (ended[0] ?? 0) | 0x80;
     expect(opened(Buffer.concat([PREAMBLE, ended]))).toBe("malformed");
     opener = newOpener();
-    const goesOn = Buffer.from(b);
-    goesOn[0] = 0;
-    expect(opened(Buffer.concat([PREAMBLE, a, goesOn]))).toBe("malformed");
+    const continued = Buffer.from(b);
+    continued[0] = 0;
+    expect(opened(Buffer.concat([PREAMBLE, a, continued]))).toBe("malformed");
   });
 
   it.each([0, 51, 52 + RECORD_BYTES + 1, 0x7fff_ffff])("can't have a record of %i bytes", (length) => {

@@ -134,13 +134,13 @@ describe("sealed gossip", () => {
     ["accept", "required", "", "plain", "refused by the other node: it accepts encrypted gossip only"],
   ] as const)(
     "keeps a node with %s out of a cluster with %s, and both learn why",
-    async (outside, inside, _there, here, told) => {
+    async (outside, inside, _there, here, message) => {
       const a = lab.start("a", { encryption: inside });
       const x = lab.start("x", { encryption: outside }, [a.addr]);
       await lab.run(20_000);
       expect(a.view.nodes.size + x.view.nodes.size).toBe(0);
       expect(dropped(a)[here]).toBeGreaterThan(0);
-      expect(x.result?.failures[0]?.error.message).toContain(told);
+      expect(x.result?.failures[0]?.error.message).toContain(message);
     },
   );
 });
@@ -157,7 +157,7 @@ describe("a node that doesn't belong to the cluster", () => {
       "clock is 600.0 s behind this one's",
     ],
     ["a clock that is behind", { aheadMs: -600_000 }, "clock", "clock is 600.0 s ahead of this one's"],
-  ])("with %s is refused and counted, and learns why", async (_what, settings, reason, told) => {
+  ])("with %s is refused and counted, and learns why", async (_what, settings, reason, message) => {
     const a = lab.start("a");
     const b = lab.start("b", {}, [a.addr]);
     await lab.run(2_000);
@@ -165,8 +165,8 @@ describe("a node that doesn't belong to the cluster", () => {
     await lab.run(20_000);
     expect(x.result?.outcome).toBe("failed");
     expect(x.result?.failures.map(({ error }) => error.message)).toEqual([
-      expect.stringContaining(told),
-      expect.stringContaining(told),
+      expect.stringContaining(message),
+      expect.stringContaining(message),
     ]);
     expect(Object.keys(dropped(a))).toEqual([reason]);
     expect(isWhole(a, b)).toBe(true);

@@ -11,13 +11,13 @@ function createCluster(maxBytes: number): {
   cluster: ClusterState;
   budget: StateBudget;
   limits: GossipLimit[];
-  told: string[];
+  notified: string[];
   join: (id: string) => Member;
   pass: (ms: number) => void;
 } {
   let now = 0;
   const limits: GossipLimit[] = [];
-  const told: string[] = [];
+  const notified: string[] = [];
   const budget = new StateBudget(maxBytes);
   const cluster = new ClusterState({
     local: new LocalState({ id: "me", compactionThreshold: 100, fits: () => true, initialVersion: 0 }),
@@ -29,10 +29,10 @@ function createCluster(maxBytes: number): {
     isValidated: () => true,
     onLimit: (limit) => limits.push(limit),
     watch: {
-      onUpsert: (id, key) => told.push(`${id} ${key}`),
-      onDelete: (id, key) => told.push(`${id} -${key}`),
-      onLeave: (id) => told.push(`${id} leaves`),
-      onExpired: (id) => told.push(`${id} expired`),
+      onUpsert: (id, key) => notified.push(`${id} ${key}`),
+      onDelete: (id, key) => notified.push(`${id} -${key}`),
+      onLeave: (id) => notified.push(`${id} leaves`),
+      onExpired: (id) => notified.push(`${id} expired`),
     },
   });
   const join = (id: string): Member => {
@@ -41,7 +41,7 @@ function createCluster(maxBytes: number): {
     cluster.heard(member, now);
     return member;
   };
-  return { cluster, budget, limits, told, join, pass: (ms) => void (now += ms) };
+  return { cluster, budget, limits, notified, join, pass: (ms) => void (now += ms) };
 }
 
 /** Keys that take {@link KEY_BYTES} each. */
@@ -81,18 +81,18 @@ describe("what nodes announce", () => {
   });
 
   it("fits again when others are forgotten: the node starts again as a candidate", () => {
-    const { cluster, budget, told, join, pass } = createCluster(400 * KEY_BYTES);
+    const { cluster, budget, notified, join, pass } = createCluster(400 * KEY_BYTES);
     const many = ["a", "b", "c", "d"].map(join);
     for (const member of many) cluster.apply(member, entries(1, 100));
     const late = join("late");
     cluster.apply(late, entries(1, 10));
     for (const member of many) cluster.unreachable(member);
-    told.length = 0;
+    notified.length = 0;
     pass(60_000);
     cluster.expire();
     // The states of the dead nodes were released, too.
     expect(budget.used).toBe(0);
-    expect(told).toContain("late expired");
+    expect(notified).toContain("late expired");
     const again = cluster.find("late");
     if (again === undefined) throw new Error("no candidate");
     expect(again.status).toBe("candidate");
@@ -103,17 +103,17 @@ describe("what nodes announce", () => {
   });
 
   it("can always be changed to something smaller, and a leaving is always accepted", () => {
-    const { cluster, told, join } = createCluster(400 * KEY_BYTES);
+    const { cluster, notified, join } = createCluster(400 * KEY_BYTES);
     const greedy = join("greedy");
     cluster.apply(greedy, entries(1, 101));
-    told.length = 0;
+    notified.length = 0;
     const [first] = entries(1, 1);
     if (first === undefined) throw new Error("no entry");
     cluster.apply(greedy, [{ ...first, value: "longer", version: 200 }]);
     // The key is deleted, because its old value would be wrong.
-    expect(told).toEqual([`greedy -${first.key}`]);
+    expect(notified).toEqual([`greedy -${first.key}`]);
     cluster.apply(greedy, [{ ...first, key: LEFT_KEY, internal: true, version: 201 }]);
-    expect(told.at(-1)).toBe("greedy leaves");
+    expect(notified.at(-1)).toBe("greedy leaves");
   });
 
   it("is complete again after the node has dropped what is older", () => {

@@ -17,8 +17,8 @@ const MAX_HEARSAY = 3_072;
  * How far a version may be ahead of the known one, and the maximum version at which a new node may begin: times in milliseconds are below
  * it. With a version near the largest possible one, which anyone could claim in its name, a node could not refute it any more.
  */
-const LARGEST_LEAP = 2 ** 32;
-const LARGEST_START = 2 ** 43;
+const MAX_LEAP = 2 ** 32;
+const MAX_START = 2 ** 43;
 /** Maximum length of the values of the protocol's own keys, which are always accepted. */
 const PROTOCOL_VALUE_LENGTH = 32;
 
@@ -187,10 +187,10 @@ export class ClusterState {
     const { state } = member;
     const before = state.version;
     let applied = 0;
-    for (const said of entries) {
-      if (said.version <= state.version) continue;
-      if (said.version > Math.max(state.version, LARGEST_START) + LARGEST_LEAP) break;
-      const entry = this.#admit(member, said);
+    for (const received of entries) {
+      if (received.version <= state.version) continue;
+      if (received.version > Math.max(state.version, MAX_START) + MAX_LEAP) break;
+      const entry = this.#admit(member, received);
       if (entry === undefined) continue;
       const old = state.get(entry.key);
       const hadLeft = state.left;
@@ -226,10 +226,10 @@ export class ClusterState {
    * A digest of at most `most` entries: the latest changes first, then random nodes. Nodes whose id is in `said` are left out, including
    * this one.
    */
-  someDigest(most: number, random: () => number, said?: ReadonlySet<string>): DigestEntry[] {
+  someDigest(max: number, random: () => number, said?: ReadonlySet<string>): DigestEntry[] {
     const members = [...this.#latestFirst()];
     const entries = said?.has(this.local.id) === true ? [] : [this.ownDigestEntry()];
-    for (let i = 0; i < members.length && entries.length < most; i++) {
+    for (let i = 0; i < members.length && entries.length < max; i++) {
       if (i >= LATEST_ENTRIES) {
         const j = i + Math.floor(random() * (members.length - i));
         [members[i], members[j]] = [members[j] as Member, members[i] as Member];
@@ -241,9 +241,9 @@ export class ClusterState {
   }
 
   /** At most `most` nodes whose keys changed since a time, latest change first. */
-  latest(since: number, most: number): DigestEntry[] {
+  latest(since: number, max: number): DigestEntry[] {
     return this.#latestFirst()
-      .slice(0, most)
+      .slice(0, max)
       .filter((member) => member.changedAt >= since)
       .map(digestEntry);
   }
@@ -287,14 +287,14 @@ export class ClusterState {
     return sources;
   }
 
-  #deltaOf(id: string, above: number, silentToo = false): DeltaSource | undefined {
+  #deltaOf(id: string, above: number, includeSilent = false): DeltaSource | undefined {
     const member = this.#members.get(id);
     const addr = member?.addr ?? this.addr;
     const state = id === this.local.id ? this.local.state : member?.state;
     if (state === undefined || state.version <= above) return undefined;
     // Nodes that lack it get it from the node itself, or from one that had room.
     if (member !== undefined && member.truncatedAt > 0) return undefined;
-    return member === undefined || silentToo || member.status === "reachable"
+    return member === undefined || includeSilent || member.status === "reachable"
       ? { id, addr, state, above: state.lackedAbove(above) }
       : undefined;
   }

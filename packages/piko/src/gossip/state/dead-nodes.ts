@@ -22,7 +22,7 @@ interface DeadNode extends GoneNode {
 
 const MEMORY_MS = 600_000;
 const FIRST_PAUSE_MS = 500;
-const LONGEST_PAUSE_MS = 4_000;
+const MAX_PAUSE_MS = 4_000;
 /** Maximum nodes to remember, and memory for their keys; the oldest are dropped first. */
 const CAPACITY = 1_024;
 const MAX_BYTES = 16 * 1_024 * 1_024;
@@ -77,7 +77,7 @@ export class DeadNodes {
     const node = this.#nodes.get(id);
     if (node === undefined || now < node.nextProbeAt) return false;
     node.nextProbeAt = now + node.pauseMs;
-    node.pauseMs = Math.min(LONGEST_PAUSE_MS, 2 * node.pauseMs);
+    node.pauseMs = Math.min(MAX_PAUSE_MS, 2 * node.pauseMs);
     return true;
   }
 

@@ -15,7 +15,7 @@ const MAX_RESPONSE_BYTES = 64 * 1_024 * 1_024;
 const MAX_PENDING_BYTES = 2 * MAX_RESPONSE_BYTES;
 const NOTHING: Buffer = Buffer.alloc(0);
 /** Errors that show that no node is at the address. All others may have their cause on this side. */
-const NOT_THERE: ReadonlySet<string> = new Set(["ECONNREFUSED", "EHOSTUNREACH", "EHOSTDOWN"]);
+const UNREACHABLE_CODES: ReadonlySet<string> = new Set(["ECONNREFUSED", "EHOSTUNREACH", "EHOSTDOWN"]);
 
 /** The client side of exchanges. */
 export class StreamClient {
@@ -70,7 +70,9 @@ export class StreamClient {
       pending = bytes;
     };
     const failBy = (error: NodeJS.ErrnoException): void => {
-      const code = NOT_THERE.has(error.code ?? "") ? "PIKO_GOSSIP_UNREACHABLE" : "PIKO_GOSSIP_EXCHANGE";
+      const code = UNREACHABLE_CODES.has(error.code ?? "")
+        ? "PIKO_GOSSIP_UNREACHABLE"
+        : "PIKO_GOSSIP_EXCHANGE";
       fail(code, errorText(error), error);
     };
     const start = (socket: Socket): void => {

@@ -83,8 +83,8 @@ export class MsgpackReader {
     return UNKNOWN_FIELD;
   }
 
-  /** Begins a list; returns its length, or 0 for nil. Each element takes at least `leastBytes`. */
-  array(leastBytes: number): number {
+  /** Begins a list; returns its length, or 0 for nil. Each element takes at least `minBytes`. */
+  array(minBytes: number): number {
     const tag = this.#byte();
     let count: number;
     if (tag >= 0x90 && tag <= 0x9f) count = tag & 0x0f;
@@ -92,7 +92,7 @@ export class MsgpackReader {
     else if (tag === 0xdc) count = this.#uint(2);
     else if (tag === 0xdd) count = this.#uint(4);
     else throw bad("an array", tag);
-    if (count * leastBytes > this.remaining) throw TRUNCATED;
+    if (count * minBytes > this.remaining) throw TRUNCATED;
     return count;
   }
 

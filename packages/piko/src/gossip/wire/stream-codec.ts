@@ -15,7 +15,7 @@ import { MsgpackReader, fieldNames } from "./msgpack-reader.js";
 import { MsgpackWriter } from "./msgpack-writer.js";
 import { readPrefix } from "./packet-codec.js";
 import {
-  LEAST_ENTRY_BYTES,
+  MIN_ENTRY_BYTES,
   SENDER_FIELDS,
   fixed,
   readDigestEntry,
@@ -31,7 +31,7 @@ import {
 const PIECE_ENTRIES = 256;
 /** Bytes in one piece when writing. */
 const PIECE_BYTES = 64 * 1_024;
-const LEAST_NODE_BYTES = 6;
+const MIN_NODE_BYTES = 6;
 
 const NODE_FIELDS = fieldNames("id", "addr", "entries");
 const OPEN_NODE = fixed(3, "id");
@@ -140,7 +140,7 @@ export class RequestReader {
   /** To be read after the nodes; only a join has one. */
   *digest(): Generator<readonly DigestEntry[]> {
     let piece: DigestEntry[] = [];
-    for (let left = this.#reader.array(LEAST_ENTRY_BYTES); left > 0; left--) {
+    for (let left = this.#reader.array(MIN_ENTRY_BYTES); left > 0; left--) {
       piece.push(readDigestEntry(this.#reader));
       if (piece.length < PIECE_ENTRIES) continue;
       yield piece;
@@ -171,7 +171,7 @@ export function decodeLeaveAnswer(bytes: Buffer): Sender {
 }
 
 function* readNodes(reader: MsgpackReader): Generator<NodeDelta> {
-  for (let left = reader.array(LEAST_NODE_BYTES); left > 0; left--) {
+  for (let left = reader.array(MIN_NODE_BYTES); left > 0; left--) {
     let id = "";
     let addr = "";
     let entriesAt: number | undefined;
@@ -200,7 +200,7 @@ function* readNodes(reader: MsgpackReader): Generator<NodeDelta> {
 
 function* readEntries(reader: MsgpackReader, id: string, addr: string): Generator<NodeDelta> {
   let entries: Entry[] = [];
-  for (let more = reader.array(LEAST_ENTRY_BYTES); more > 0; more--) {
+  for (let more = reader.array(MIN_ENTRY_BYTES); more > 0; more--) {
     entries.push(readEntry(reader));
     if (entries.length < PIECE_ENTRIES) continue;
     yield { id, addr, entries };

@@ -11,7 +11,7 @@ const DIGEST_ENTRY_FIELDS = fieldNames("id", "addr", "version", "left");
 const ENTRY_FIELDS = fieldNames("key", "value", "version", "internal", "deleted");
 
 /** Size of the smallest entry with a key: a map of one field with a name of three letters and a value of one. */
-export const LEAST_ENTRY_BYTES = 7;
+export const MIN_ENTRY_BYTES = 7;
 
 // The fixed bytes of structs: the map's header and the field names, each before the value that follows it.
 const OPEN_SENDER = fixed(2, "node_id");

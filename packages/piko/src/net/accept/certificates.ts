@@ -89,7 +89,7 @@ export class Certificates {
    */
   watch(onChange: (distrusts: Distrusts | undefined) => void): void {
     this.#onChange = onChange;
-    this.#warnOfEnds();
+    this.#warnOfExpiry();
     this.#wait();
   }
 
@@ -134,7 +134,7 @@ export class Certificates {
     this.#failures = 0;
     logger.info("certificates read again", { port });
     this.#onChange?.(before === undefined ? undefined : loaded.authorities?.distrustsOf(before));
-    this.#warnOfEnds();
+    this.#warnOfExpiry();
   }
 
   /** Stops checking the files. */
@@ -147,13 +147,13 @@ export class Certificates {
     const { clock, config } = this.#options;
     this.#timer = clock.setTimeout(() => {
       this.reload();
-      this.#warnOfEnds();
+      this.#warnOfExpiry();
       if (this.#timer !== undefined) this.#wait();
     }, config.reloadIntervalMs);
   }
 
   /** Warns about expiry, once for each certificate and each of the times in WARN_BEFORE_MS. */
-  #warnOfEnds(): void {
+  #warnOfExpiry(): void {
     const { logger, wallNow } = this.#options;
     for (const { notAfterMs, path } of this.#loaded.expiries) {
       const leftMs = notAfterMs - wallNow();

@@ -16,14 +16,14 @@ it.each([
   const files = new OpenFiles(limit);
   expect(files.isShort(socketOf(short - 1))).toBe(false);
   expect(files.isShort(socketOf(short))).toBe(true);
-  expect(files.isOut(socketOf(out - 1))).toBe(false);
-  expect(files.isOut(socketOf(out))).toBe(true);
+  expect(files.isExhausted(socketOf(out - 1))).toBe(false);
+  expect(files.isExhausted(socketOf(out))).toBe(true);
 });
 
 it("is never short if numbers or the limit are unknown", () => {
   expect(new OpenFiles(100).isShort(socketOf(undefined))).toBe(false);
   expect(new OpenFiles(Number.POSITIVE_INFINITY).isShort(socketOf(1e6))).toBe(false);
-  expect(new OpenFiles(Number.POSITIVE_INFINITY).wouldBeOut()).toBe(false);
+  expect(new OpenFiles(Number.POSITIVE_INFINITY).wouldBeExhausted()).toBe(false);
 });
 
 it.runIf(process.platform === "linux")(
@@ -33,10 +33,10 @@ it.runIf(process.platform === "linux")(
     await once(server, "listening");
     const client = connect((server.address() as AddressInfo).port, "127.0.0.1");
     const [accepted] = (await once(server, "connection")) as [Socket];
-    expect(new OpenFiles(3).isOut(accepted)).toBe(true);
+    expect(new OpenFiles(3).isExhausted(accepted)).toBe(true);
     expect(new OpenFiles().isShort(accepted)).toBe(false);
-    expect(new OpenFiles(3).wouldBeOut()).toBe(true);
-    expect(new OpenFiles().wouldBeOut()).toBe(false);
+    expect(new OpenFiles(3).wouldBeExhausted()).toBe(true);
+    expect(new OpenFiles().wouldBeExhausted()).toBe(false);
     client.destroy();
     accepted.destroy();
     server.close();

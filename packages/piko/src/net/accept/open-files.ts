@@ -25,12 +25,12 @@ export class OpenFiles {
   }
 
   /** Whether even the reserve is nearly used up, so that the socket can only be closed. */
-  isOut(socket: Socket): boolean {
+  isExhausted(socket: Socket): boolean {
     return fileNumber(socket) >= this.#limit - this.#reserve / 4;
   }
 
   /** The same for a file that isn't open yet. Costs two system calls, so it is for connections and not for requests. */
-  wouldBeOut(): boolean {
+  wouldBeExhausted(): boolean {
     return this.#limit !== Number.POSITIVE_INFINITY && nextFileNumber() >= this.#limit - this.#reserve / 4;
   }
 }

@@ -41,15 +41,15 @@ function parseV1(buffer: Buffer, start: number, end: number): ProxyHeader | NoPr
   let at = start + V1_START.length;
   while (at < limit && isVisible(buffer[at] as number)) at++;
   if (at >= limit - 1) {
-    const mayGoOn = limit === end && end - start < MAX_V1_BYTES && (at === limit || buffer[at] === CR);
-    return mayGoOn ? "incomplete" : "invalid";
+    const mayContinue = limit === end && end - start < MAX_V1_BYTES && (at === limit || buffer[at] === CR);
+    return mayContinue ? "incomplete" : "invalid";
   }
   if (buffer[at] !== CR || buffer[at + 1] !== LF) return "invalid";
   const [family, ...rest] = buffer.toString("latin1", start + V1_START.length, at).split(" ");
   // The rest of a line with UNKNOWN must be ignored.
   if (family === "UNKNOWN") return { end: at + 2, address: undefined };
   const [source = "", destination = "", sourcePort = "", destinationPort = ""] = rest;
-  const isAddress = family === "TCP4" ? isIPv4 : family === "TCP6" ? isPlainIPv6 : isNothing;
+  const isAddress = family === "TCP4" ? isIPv4 : family === "TCP6" ? isPlainIPv6 : isNever;
   const valid =
     rest.length === 4 &&
     isAddress(source) &&
@@ -74,7 +74,7 @@ function parseV2(buffer: Buffer, start: number, end: number): ProxyHeader | NoPr
   if (command === 1 && (addressBytes === undefined || bodyEnd - body < addressBytes)) return "invalid";
   if (bodyEnd > end) return "incomplete";
   if (command === 0) return { end: bodyEnd, address: undefined };
-  if (!areExtensions(buffer, body + (addressBytes ?? 0), bodyEnd)) return "invalid";
+  if (!areExtensionsValid(buffer, body + (addressBytes ?? 0), bodyEnd)) return "invalid";
   return { end: bodyEnd, address: sourceAddress(buffer, body, family) };
 }
 
@@ -97,7 +97,7 @@ function sourceAddress(buffer: Buffer, at: number, family: number): string | und
 }
 
 /** Type, length and value, repeated. They aren't used here, but the header is invalid if their lengths don't add up. */
-function areExtensions(buffer: Buffer, start: number, end: number): boolean {
+function areExtensionsValid(buffer: Buffer, start: number, end: number): boolean {
   let at = start;
   while (end - at >= 3) at += 3 + buffer.readUInt16BE(at + 1);
   return at === end;
@@ -135,7 +135,7 @@ function isPlainIPv6(text: string): boolean {
   return isIPv6(text) && !text.includes("%");
 }
 
-function isNothing(): boolean {
+function isNever(): boolean {
   return false;
 }
 

@@ -15,7 +15,7 @@ export class TlsOnPlainPort {
   readonly #clock: Clock;
   #silentUntilMs = Number.NEGATIVE_INFINITY;
   /** Connections since the last log line. */
-  #unsaid = 0;
+  #unlogged = 0;
 
   constructor(logger: Logger, clock: Clock) {
     this.#logger = logger;
@@ -26,12 +26,12 @@ export class TlsOnPlainPort {
   note(address: string): void {
     const now = this.#clock.now();
     if (now < this.#silentUntilMs) {
-      this.#unsaid++;
+      this.#unlogged++;
       return;
     }
     this.#silentUntilMs = now + INTERVAL_MS;
-    const unsaid = this.#unsaid === 0 ? {} : { unsaid: this.#unsaid };
-    this.#unsaid = 0;
-    this.#logger.warn("client uses tls, but this port doesn't", { "client-ip": address, ...unsaid });
+    const unlogged = this.#unlogged === 0 ? {} : { unsaid: this.#unlogged };
+    this.#unlogged = 0;
+    this.#logger.warn("client uses tls, but this port doesn't", { "client-ip": address, ...unlogged });
   }
 }

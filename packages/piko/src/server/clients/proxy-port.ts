@@ -269,7 +269,7 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
     const { http, proxyProtocol } = context.config;
     const short = context.files.isShort(accepted);
     // With TLS, no response can be sent without a handshake.
-    if (context.files.isOut(accepted) || (short && this.tls !== undefined)) {
+    if (context.files.isExhausted(accepted) || (short && this.tls !== undefined)) {
       context.onRefused(TOO_MANY_FILES);
       accepted.destroy();
       return;

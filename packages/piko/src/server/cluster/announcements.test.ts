@@ -1,7 +1,7 @@
 // What other nodes, ours and Go nodes, learn about endpoints that are draining or doubtful here. The second half runs on the
 // simulated network, with real gossip between the nodes.
 
-import { EVERYBODY, SeededRandom, SimulatedCluster } from "@piko/testkit";
+import { ALL_NODES, SeededRandom, SimulatedCluster } from "@piko/testkit";
 import { describe, expect, it } from "vitest";
 import { Gossip } from "../../gossip/gossip.js";
 import { createSilentLogger } from "../../../test/silent-logger.js";
@@ -152,7 +152,7 @@ function simulate(seed: number) {
       };
     },
   });
-  for (const id of ["a", "b", "c"]) cluster.start(id, [EVERYBODY]);
+  for (const id of ["a", "b", "c"]) cluster.start(id, [ALL_NODES]);
   cluster.run(3_000);
   const node = (id: string) => {
     const found = nodes.get(id);

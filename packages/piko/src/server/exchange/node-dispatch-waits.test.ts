@@ -37,7 +37,7 @@ function setUp(...ids: string[]) {
     cluster: { table },
     hops: { poolFor: (node: RemoteNode) => tried.push(`${node.id} ${clock.now()}`) },
     upstreamMetrics: { requests: 0, retries: 0, waited: { found: 0, expired: 0, left: 0 } },
-    files: { wouldBeOut: () => false },
+    files: { wouldBeExhausted: () => false },
     responses: { head: new ResponseHead(10), maxHeadBytes: 1_000, budget: new ByteBudget(1_000) },
   } as unknown as ProxyContext;
   const request = (method = "GET") => {

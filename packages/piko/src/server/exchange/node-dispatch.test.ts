@@ -177,7 +177,7 @@ describe("NodeDispatch", () => {
       table.setListeners("n", "e", 1);
       const hops = new Hops(table, clock);
       const cluster = { table, has: () => false };
-      const files = { wouldBeOut: () => out };
+      const files = { wouldBeExhausted: () => out };
       const rig = create({ dependencies: { cluster, hops, files } as unknown as Partial<ProxyDependencies> });
       rig.upstreams.remove(rig.tunnel.asTunnel());
       rig.socket.send(GET);

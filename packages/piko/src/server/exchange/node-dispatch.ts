@@ -273,7 +273,7 @@ export class NodeDispatch implements Dispatch, Waiter {
     if (node === undefined || hops === undefined) return false;
     const call = (this.#hopCall ??= new HopCall(this.#exchange, this.#context.responses));
     call.open(hops.poolFor(node), mayReroute);
-    if (call.needsConnection(this.target.method) && this.#context.files.wouldBeOut()) {
+    if (call.needsConnection(this.target.method) && this.#context.files.wouldBeExhausted()) {
       this.#exchange.refuse(TOO_MANY_FILES);
     } else this.#start(node, call, head);
     return true;

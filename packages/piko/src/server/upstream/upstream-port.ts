@@ -334,7 +334,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
   #admit(socket: Socket, clientIp: string): void {
     const refusal = this.#findRefusal(socket, clientIp);
     if (refusal !== undefined) {
-      if (this.#refusedCount >= MAX_REFUSED || this.#files.isOut(socket)) {
+      if (this.#refusedCount >= MAX_REFUSED || this.#files.isExhausted(socket)) {
         socket.destroy();
         return;
       }
