@@ -80,8 +80,8 @@ describe.skipIf(!haveGo)("a Go node and one of ours", () => {
 
   /** The entry, and the node that serves it. */
   const directions = [
-    ["a client of ours, a tunnel of Go's", () => ours.proxy, "go"],
-    ["a client of Go's, a tunnel of ours", () => go.proxy, "ours"],
+    ["from our node to the Go node", () => ours.proxy, "go"],
+    ["from the Go node to our node", () => go.proxy, "ours"],
   ] as const;
 
   const fieldsOf = (credential: string | undefined): Record<string, string> =>

@@ -63,8 +63,8 @@ describe.skipIf(!haveGo)("a Go node", { timeout: BUILD_MS }, () => {
     for (const node of nodes) await untilEndpoints(node, "gonode", 0);
 
     program.write("leave");
-    await untilEvent(program, { msg: "told", id: "a" });
-    await untilEvent(program, { msg: "told", id: "b" });
+    await untilEvent(program, { msg: "notified", id: "a" });
+    await untilEvent(program, { msg: "notified", id: "b" });
     for (const node of nodes) {
       const listed = await adminJson<ListedNode[]>(node, "/status/cluster/nodes");
       expect(listed.find(({ id }) => id === "gonode")?.status).toBe("left");

@@ -23,7 +23,7 @@ type gossip struct {
 	maxPacket int
 }
 
-func listen(id, bind string, maxPacket int, tell func(string, map[string]any)) (*gossip, error) {
+func listen(id, bind string, maxPacket int, emit func(string, map[string]any)) (*gossip, error) {
 	streams, err := net.Listen("tcp", bind)
 	if err != nil {
 		return nil, err
@@ -33,7 +33,7 @@ func listen(id, bind string, maxPacket int, tell func(string, map[string]any)) (
 	if err != nil {
 		return nil, err
 	}
-	g := &gossip{newState(id, addr, tell), streamHeader{id, addr}, packets, streams, maxPacket}
+	g := &gossip{newState(id, addr, emit), streamHeader{id, addr}, packets, streams, maxPacket}
 	go g.readPackets()
 	go g.acceptStreams()
 	return g, nil
@@ -58,7 +58,7 @@ func (g *gossip) readPackets() {
 			return
 		}
 		if err := g.handlePacket(buffer[:n]); err != nil {
-			g.state.tell("invalid", map[string]any{"error": err.Error()})
+			g.state.emit("invalid", map[string]any{"error": err.Error()})
 		}
 	}
 }
@@ -85,7 +85,7 @@ func (g *gossip) handlePacket(packet []byte) error {
 		if err != nil {
 			return err
 		}
-		g.state.heardOf(header.NodeID)
+		g.state.markSeen(header.NodeID)
 		g.state.applyDelta(nodes)
 	default:
 		return fmt.Errorf("unknown type %d", packet[0])
@@ -123,7 +123,7 @@ func (g *gossip) acceptStreams() {
 		go func() {
 			defer conn.Close()
 			if err := g.handleStream(conn); err != nil {
-				g.state.tell("invalid", map[string]any{"error": err.Error()})
+				g.state.emit("invalid", map[string]any{"error": err.Error()})
 			}
 		}()
 	}
@@ -177,7 +177,7 @@ func (g *gossip) join(addr string) error {
 	g.state.mutex.Lock()
 	defer g.state.mutex.Unlock()
 	g.state.applyDelta(nodes)
-	g.state.tell("joined", map[string]any{"id": header.NodeID})
+	g.state.emit("joined", map[string]any{"id": header.NodeID})
 	return nil
 }
 
@@ -198,7 +198,7 @@ func (g *gossip) leave() error {
 		if err := exchange(addr, request, &header); err != nil {
 			return err
 		}
-		g.state.tell("told", map[string]any{"id": header.NodeID})
+		g.state.emit("notified", map[string]any{"id": header.NodeID})
 	}
 	return nil
 }

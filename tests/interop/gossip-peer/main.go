@@ -16,7 +16,7 @@ import (
 
 var stdout sync.Mutex
 
-func tell(event string, fields map[string]any) {
+func emit(event string, fields map[string]any) {
 	line := map[string]any{"msg": event}
 	for key, value := range fields {
 		line[key] = value
@@ -33,13 +33,13 @@ func main() {
 	interval := flag.Duration("interval", 100*time.Millisecond, "time between rounds")
 	maxPacket := flag.Int("max-packet-size", 1400, "largest packet")
 	flag.Parse()
-	g, err := listen(*id, *bind, *maxPacket, tell)
+	g, err := listen(*id, *bind, *maxPacket, emit)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	go g.rounds(*interval)
-	tell("listening", map[string]any{"addr": g.from.Addr})
+	emit("listening", map[string]any{"addr": g.from.Addr})
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
 		words := strings.Fields(lines.Text())
@@ -47,7 +47,7 @@ func main() {
 			continue
 		}
 		if err := run(g, words); err != nil {
-			tell("failed", map[string]any{"error": err.Error()})
+			emit("failed", map[string]any{"error": err.Error()})
 		}
 	}
 }

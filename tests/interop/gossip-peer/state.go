@@ -21,7 +21,7 @@ type node struct {
 	left        bool
 	unreachable bool
 	entries     map[string]entry
-	heard       time.Time
+	lastSeen    time.Time
 	mean        time.Duration
 	expires     time.Time
 }
@@ -30,12 +30,12 @@ type state struct {
 	mutex sync.Mutex
 	self  *node
 	nodes map[string]*node
-	tell  func(event string, fields map[string]any)
+	emit  func(event string, fields map[string]any)
 }
 
-func newState(id, addr string, tell func(string, map[string]any)) *state {
+func newState(id, addr string, emit func(string, map[string]any)) *state {
 	self := &node{id: id, addr: addr, entries: map[string]entry{}}
-	return &state{self: self, nodes: map[string]*node{id: self}, tell: tell}
+	return &state{self: self, nodes: map[string]*node{id: self}, emit: emit}
 }
 
 func (s *state) set(key, value string, internal, deleted bool) {
@@ -94,9 +94,9 @@ func (s *state) learn(id, addr string) *node {
 	if n := s.nodes[id]; n != nil {
 		return n
 	}
-	n := &node{id: id, addr: addr, entries: map[string]entry{}, heard: time.Now(), mean: 200 * time.Millisecond}
+	n := &node{id: id, addr: addr, entries: map[string]entry{}, lastSeen: time.Now(), mean: 200 * time.Millisecond}
 	s.nodes[id] = n
-	s.tell("join", map[string]any{"id": id, "addr": addr})
+	s.emit("join", map[string]any{"id": id, "addr": addr})
 	return n
 }
 
@@ -129,7 +129,7 @@ func (s *state) apply(n *node, e entry) bool {
 	case e.Internal && e.Key == leftKey:
 		n.left = true
 		n.expires = time.Now().Add(expiry)
-		s.tell("leave", map[string]any{"id": n.id})
+		s.emit("leave", map[string]any{"id": n.id})
 	case e.Internal && e.Key == compactKey:
 		version, err := strconv.ParseUint(e.Value, 10, 64)
 		if err != nil {
@@ -139,24 +139,24 @@ func (s *state) apply(n *node, e entry) bool {
 			if old.Version <= version {
 				delete(n.entries, key)
 				if !old.Deleted {
-					s.tell("delete", map[string]any{"id": n.id, "key": key})
+					s.emit("delete", map[string]any{"id": n.id, "key": key})
 				}
 			}
 		}
-		s.tell("compact", map[string]any{"id": n.id, "entries": len(n.entries)})
+		s.emit("compact", map[string]any{"id": n.id, "entries": len(n.entries)})
 	case e.Internal:
 	case e.Deleted:
-		s.tell("delete", map[string]any{"id": n.id, "key": e.Key})
+		s.emit("delete", map[string]any{"id": n.id, "key": e.Key})
 	default:
-		s.tell("upsert", map[string]any{"id": n.id, "key": e.Key, "value": e.Value})
+		s.emit("upsert", map[string]any{"id": n.id, "key": e.Key, "value": e.Value})
 	}
 	return true
 }
 
-func (s *state) heardOf(id string) {
+func (s *state) markSeen(id string) {
 	if n := s.nodes[id]; n != nil && n != s.self {
-		n.mean += (time.Since(n.heard) - n.mean) / 50
-		n.heard = time.Now()
+		n.mean += (time.Since(n.lastSeen) - n.mean) / 50
+		n.lastSeen = time.Now()
 	}
 }
 
@@ -168,20 +168,20 @@ func (s *state) check() {
 		}
 		if !n.expires.IsZero() && time.Now().After(n.expires) {
 			delete(s.nodes, id)
-			s.tell("expired", map[string]any{"id": id})
+			s.emit("expired", map[string]any{"id": id})
 			continue
 		}
 		if n.left {
 			continue
 		}
-		silent := time.Since(n.heard) > 20*max(n.mean, 50*time.Millisecond)
+		silent := time.Since(n.lastSeen) > 20*max(n.mean, 50*time.Millisecond)
 		if silent != n.unreachable {
 			n.unreachable = silent
 			n.expires = time.Time{}
 			if silent {
 				n.expires = time.Now().Add(expiry)
 			}
-			s.tell("reachable", map[string]any{"id": id, "reachable": !silent})
+			s.emit("reachable", map[string]any{"id": id, "reachable": !silent})
 		}
 	}
 }

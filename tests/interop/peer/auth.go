@@ -43,8 +43,8 @@ func (s *goServer) refusalOf(r *http.Request, endpoint string) string {
 	if scheme != "Bearer" {
 		return "unsupported auth type"
 	}
-	var said claims
-	_, err := jwt.ParseWithClaims(text, &said, func(*jwt.Token) (any, error) { return []byte(s.secret), nil },
+	var parsed claims
+	_, err := jwt.ParseWithClaims(text, &parsed, func(*jwt.Token) (any, error) { return []byte(s.secret), nil },
 		jwt.WithValidMethods([]string{"HS256", "HS384", "HS512"}))
 	if errors.Is(err, jwt.ErrTokenExpired) {
 		return "expired token"
@@ -52,7 +52,7 @@ func (s *goServer) refusalOf(r *http.Request, endpoint string) string {
 	if err != nil {
 		return "invalid token"
 	}
-	if allowed := said.Piko.Endpoints; len(allowed) > 0 && !slices.Contains(allowed, endpoint) {
+	if allowed := parsed.Piko.Endpoints; len(allowed) > 0 && !slices.Contains(allowed, endpoint) {
 		return "endpoint not permitted"
 	}
 	return ""
