@@ -291,7 +291,7 @@ export function answering(
 }
 
 /** Disposes of what a test uses, in reverse order; `dispose` is for `afterEach`. */
-export class Uses {
+export class Fixtures {
   readonly #used: AsyncDisposable[] = [];
 
   add<T extends AsyncDisposable>(one: T): T {
@@ -363,7 +363,7 @@ function session(
   return yamux;
 }
 
-const NOBODY: SocketHandler = { onBytes() {}, onEnd() {}, onDrain() {}, onClose() {} };
+const IGNORE: SocketHandler = { onBytes() {}, onEnd() {}, onDrain() {}, onClose() {} };
 
 async function loopback(): Promise<[ByteSocket, ByteSocket]> {
   const server = createServer({ pauseOnConnect: true });
@@ -372,9 +372,9 @@ async function loopback(): Promise<[ByteSocket, ByteSocket]> {
   const accepted = once(server, "connection") as Promise<[Socket]>;
   const near = ByteSocket.connect(
     { host: "127.0.0.1", port: (server.address() as AddressInfo).port },
-    NOBODY,
+    IGNORE,
   );
   const [socket] = await accepted;
   server.close();
-  return [near, ByteSocket.accept(socket, NOBODY)];
+  return [near, ByteSocket.accept(socket, IGNORE)];
 }

@@ -88,7 +88,7 @@ export class ExchangeRig {
       dispatch: {
         waiting: false,
         connect: (head) => this.#connect(head),
-        again: (seen) => this.#again(seen),
+        retry: (seen) => this.#retry(seen),
         continueAfterTimeout: () => false,
         sweep: () => {},
         clear: () => {
@@ -170,7 +170,7 @@ export class ExchangeRig {
     }
   }
 
-  #again(seen: Seen): boolean {
+  #retry(seen: Seen): boolean {
     this.seen.push(seen);
     if (this.retries === 0) return false;
     this.retries--;

@@ -14,7 +14,7 @@ import {
 } from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
 import { HpackDecoder } from "../src/http/h2/hpack-decoder.js";
-import type { RawService, Uses } from "./agent-rig.js";
+import type { RawService, Fixtures } from "./agent-rig.js";
 import { ACK, END_HEADERS, frame, type Frame, HEADERS, PREFACE, SETTINGS, settings } from "./h2-peer.js";
 
 type OnStream = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
@@ -33,12 +33,16 @@ export class H2Service {
     });
   }
 
-  static async start(uses: Uses, onStream: OnStream, own: Settings = {}): Promise<H2Service> {
-    return await new H2Service(createServer({ settings: own }), onStream).#listen(uses);
+  static async start(fixtures: Fixtures, onStream: OnStream, own: Settings = {}): Promise<H2Service> {
+    return await new H2Service(createServer({ settings: own }), onStream).#listen(fixtures);
   }
 
-  static async startSecure(uses: Uses, options: SecureServerOptions, onStream: OnStream): Promise<H2Service> {
-    return await new H2Service(createSecureServer(options), onStream).#listen(uses);
+  static async startSecure(
+    fixtures: Fixtures,
+    options: SecureServerOptions,
+    onStream: OnStream,
+  ): Promise<H2Service> {
+    return await new H2Service(createSecureServer(options), onStream).#listen(fixtures);
   }
 
   get port(): number {
@@ -52,10 +56,10 @@ export class H2Service {
     await closed;
   }
 
-  async #listen(uses: Uses): Promise<this> {
+  async #listen(fixtures: Fixtures): Promise<this> {
     this.server.listen(0, "127.0.0.1");
     await once(this.server, "listening");
-    return uses.add(this);
+    return fixtures.add(this);
   }
 }
 

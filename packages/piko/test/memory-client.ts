@@ -41,13 +41,13 @@ export class MemoryClient implements ClientSide {
     this.#ended = false;
     this.handed = 0;
     this.consumed = 0;
-    this.#door.onRequest(head, last);
+    this.#exchangeEvents.onRequest(head, last);
   }
 
   send(text: string): void {
     const bytes = Buffer.from(`.${text}.`, "latin1");
     this.handed += text.length;
-    this.#door.onRequestBody(bytes, 1, bytes.length - 1);
+    this.#exchangeEvents.onRequestBody(bytes, 1, bytes.length - 1);
     bytes.fill(0);
   }
 
@@ -117,10 +117,10 @@ export class MemoryClient implements ClientSide {
   /** The client's connection is lost; it may not be told anything more. */
   gone(why: Reason): void {
     this.#busy = false;
-    this.#door.onClientGone(why);
+    this.#exchangeEvents.onClientGone(why);
   }
 
-  get #door(): ClientEvents {
+  get #exchangeEvents(): ClientEvents {
     if (this.#events === undefined) throw new Error("no exchange");
     return this.#events;
   }

@@ -2,10 +2,10 @@
 
 import { PatternChecker, PatternSource } from "@piko/testkit";
 import { afterEach, describe, expect, it } from "vitest";
-import { answering, received, Uses } from "../../test/agent-rig.js";
+import { answering, received, Fixtures } from "../../test/agent-rig.js";
 
-const uses = new Uses();
-afterEach(() => uses.dispose());
+const fixtures = new Fixtures();
+afterEach(() => fixtures.dispose());
 
 const MIB = 1024 * 1024;
 const turns = async (count: number): Promise<void> => {
@@ -28,14 +28,14 @@ function bodyInto(checker: PatternChecker): (bytes: Buffer) => void {
 describe("bulk", () => {
   it("64 MB downloaded arrive intact", async () => {
     const total = 64 * MIB;
-    const port = await uses.http(async (_request, response) => {
+    const port = await fixtures.http(async (_request, response) => {
       response.setHeader("Content-Length", total);
       for (const piece of new PatternSource(total)) {
         if (!response.write(piece)) await new Promise((resolve) => response.once("drain", resolve));
       }
       response.end();
     });
-    const rig = await uses.rig({ service: port });
+    const rig = await fixtures.rig({ service: port });
     const checker = new PatternChecker();
     const stream = rig.open();
     stream.onBytes = bodyInto(checker);
@@ -48,11 +48,11 @@ describe("bulk", () => {
   it("64 MB uploaded arrive intact", async () => {
     const total = 64 * MIB;
     const checker = new PatternChecker();
-    const port = await uses.http((request, response) => {
+    const port = await fixtures.http((request, response) => {
       request.on("data", (data: Buffer) => checker.update(data));
       request.on("end", () => response.end("done"));
     });
-    const rig = await uses.rig({ service: port });
+    const rig = await fixtures.rig({ service: port });
     const stream = rig.open().write(`POST / HTTP/1.1\r\nHost: h\r\nContent-Length: ${total}\r\n\r\n`);
     for (const piece of new PatternSource(total)) {
       stream.write(piece);
@@ -69,14 +69,14 @@ describe("a slow reader", () => {
   it("of a response stops the service, and gets everything when it continues", async () => {
     const total = 32 * MIB;
     let written = 0;
-    const service = await uses.raw(async (socket) => {
+    const service = await fixtures.raw(async (socket) => {
       socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${total}\r\n\r\n`);
       for (const piece of new PatternSource(total)) {
         written += piece.length;
         if (!socket.write(piece)) await new Promise((resolve) => socket.once("drain", resolve));
       }
     });
-    const rig = await uses.rig({ service: service.port });
+    const rig = await fixtures.rig({ service: service.port });
     const checker = new PatternChecker();
     const stream = rig.open();
     stream.onBytes = bodyInto(checker);
@@ -98,8 +98,8 @@ describe("a slow reader", () => {
   it("of a request's body stops the client, and gets everything when it continues", async () => {
     const total = 32 * MIB;
     const checker = new PatternChecker();
-    const service = await uses.raw(() => {});
-    const rig = await uses.rig({ service: service.port });
+    const service = await fixtures.raw(() => {});
+    const rig = await fixtures.rig({ service: service.port });
     const stream = rig.open().write(`POST / HTTP/1.1\r\nHost: h\r\nContent-Length: ${total}\r\n\r\n`);
     for (const piece of new PatternSource(total)) stream.write(piece);
     const socket = await service.connection(0);
@@ -125,14 +125,14 @@ describe("a slow reader", () => {
 
   it("of one stream doesn't block the others", async () => {
     const big = Buffer.alloc(4 * MIB).toString("latin1");
-    const service = await uses.raw(
+    const service = await fixtures.raw(
       answering((head) =>
         head.includes("/big")
           ? `HTTP/1.1 200 OK\r\nContent-Length: ${big.length}\r\n\r\n${big}`
           : "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
       ),
     );
-    const rig = await uses.rig({ service: service.port });
+    const rig = await fixtures.rig({ service: service.port });
     const slow = rig.open();
     slow.reading = false;
     slow.write("GET /big HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
@@ -148,10 +148,10 @@ describe("a slow reader", () => {
 
   it("a response that its client reads late leaves the connection fit for the next request", async () => {
     const body = "x".repeat(300 * 1024);
-    const service = await uses.raw(
+    const service = await fixtures.raw(
       answering(() => `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`),
     );
-    const rig = await uses.rig({ service: service.port });
+    const rig = await fixtures.rig({ service: service.port });
     const get = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
     const slow = rig.open();
     slow.reading = false;

@@ -63,7 +63,7 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
   #readyDeadlineMs: number;
   /** When bytes last arrived; when the next ping is allowed; until when the current ping must be answered. */
   #receivedMs: number;
-  #mayPingMs: number;
+  #nextPingMs: number;
   #pingDeadlineMs: number;
   /** When the connection is closed if it has no requests. */
   #idleUntilMs: number;
@@ -85,7 +85,7 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
     this.#current = undefined;
     this.#readyDeadlineMs = deadlineAfter(nowMs, timeoutMs);
     this.#receivedMs = nowMs;
-    this.#mayPingMs = owner.pingIntervalMs === 0 ? Number.POSITIVE_INFINITY : nowMs;
+    this.#nextPingMs = owner.pingIntervalMs === 0 ? Number.POSITIVE_INFINITY : nowMs;
     this.#pingDeadlineMs = Number.POSITIVE_INFINITY;
     this.#idleUntilMs = Number.POSITIVE_INFINITY;
     this.#over = false;
@@ -225,8 +225,8 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
 
   #pingIfSilent(nowMs: number): void {
     const silent = nowMs - this.#receivedMs >= SILENCE_MS;
-    if (!silent || this.connecting || nowMs < this.#mayPingMs) return;
-    this.#mayPingMs = nowMs + this.#owner.pingIntervalMs;
+    if (!silent || this.connecting || nowMs < this.#nextPingMs) return;
+    this.#nextPingMs = nowMs + this.#owner.pingIntervalMs;
     this.#pingDeadlineMs = nowMs + PING_TIMEOUT_MS;
     this.#connection.ping();
   }

@@ -3,7 +3,7 @@
 
 import { FakeClock } from "@piko/testkit";
 import { afterEach, describe, expect, it } from "vitest";
-import { type AgentRigOptions, type RawService, Uses } from "../../test/agent-rig.js";
+import { type AgentRigOptions, type RawService, Fixtures } from "../../test/agent-rig.js";
 import {
   ACK,
   data,
@@ -22,9 +22,9 @@ import {
 } from "../../test/h2-peer.js";
 import { FrameService } from "../../test/h2-services.js";
 
-const uses = new Uses();
+const fixtures = new Fixtures();
 
-afterEach(() => uses.dispose());
+afterEach(() => fixtures.dispose());
 
 const GET = "GET / HTTP/1.1\r\nHost: h.test\r\nConnection: close\r\n\r\n";
 const POST = "POST / HTTP/1.1\r\nHost: h.test\r\nContent-Length: 4\r\n\r\nbody";
@@ -37,8 +37,8 @@ const REFUSED_STREAM = 7;
 const INTERNAL_ERROR = 2;
 
 const stage = async (more: Partial<AgentRigOptions> = {}) => {
-  const service = await uses.raw(() => {});
-  const rig = await uses.rig({ service: service.port, protocol: "h2c", ...more });
+  const service = await fixtures.raw(() => {});
+  const rig = await fixtures.rig({ service: service.port, protocol: "h2c", ...more });
   return { rig, service, connection: (index: number) => FrameService.of(service, index) };
 };
 
@@ -262,10 +262,10 @@ describe("a service that misbehaves", () => {
   });
 
   it("gets a 502 if it speaks HTTP/1.1 instead of HTTP/2", async () => {
-    const service = await uses.raw((socket) => {
+    const service = await fixtures.raw((socket) => {
       socket.on("data", () => socket.end("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"));
     });
-    const rig = await uses.rig({ service: service.port, protocol: "h2c" });
+    const rig = await fixtures.rig({ service: service.port, protocol: "h2c" });
     expect((await rig.request(GET)).text).toContain(UNREACHABLE);
   });
 });
@@ -319,8 +319,8 @@ describe("silence", () => {
 });
 
 it("a service's settings apply to requests that were sent before they were known", async () => {
-  const service: RawService = await uses.raw(() => {});
-  const rig = await uses.rig({ service: service.port, protocol: "h2c" });
+  const service: RawService = await fixtures.raw(() => {});
+  const rig = await fixtures.rig({ service: service.port, protocol: "h2c" });
   const stream = rig.open().write(`POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n0123456789`);
   const peer = new FrameService(await service.connection(0));
   peer.send(frame(SETTINGS, 0, 0, settings([4, 0])));

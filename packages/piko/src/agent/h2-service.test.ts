@@ -4,18 +4,18 @@
 import { once } from "node:events";
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import { afterEach, describe, expect, it } from "vitest";
-import { type AgentRig, type AgentRigOptions, Uses } from "../../test/agent-rig.js";
+import { type AgentRig, type AgentRigOptions, Fixtures } from "../../test/agent-rig.js";
 import { H2Service } from "../../test/h2-services.js";
 
-const uses = new Uses();
+const fixtures = new Fixtures();
 
-afterEach(() => uses.dispose());
+afterEach(() => fixtures.dispose());
 
 const start = (...rest: Parameters<typeof H2Service.start> extends [unknown, ...infer R] ? R : never) =>
-  H2Service.start(uses, ...rest);
+  H2Service.start(fixtures, ...rest);
 
 function rigOf(service: H2Service, more: Partial<AgentRigOptions> = {}): Promise<AgentRig> {
-  return uses.rig({ service: service.port, protocol: "h2c", ...more });
+  return fixtures.rig({ service: service.port, protocol: "h2c", ...more });
 }
 
 const GET = "GET / HTTP/1.1\r\nHost: h.test\r\nConnection: close\r\n\r\n";

@@ -3,15 +3,15 @@
 import { FakeClock } from "@piko/testkit";
 import type { Socket } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
-import { NO_TLS, Uses } from "../../test/agent-rig.js";
+import { NO_TLS, Fixtures } from "../../test/agent-rig.js";
 import { eventually } from "../../test/port-peer.js";
 import { parseServiceAddress } from "../base/service-address.js";
 import type { HealthCheckConfig } from "../config/health-check.js";
 import { ServiceConnector } from "./connect-service.js";
 import { HealthCheck } from "./health-check.js";
 
-const uses = new Uses();
-afterEach(() => uses.dispose());
+const fixtures = new Fixtures();
+afterEach(() => fixtures.dispose());
 
 const CONFIG: HealthCheckConfig = {
   path: "/health?x",
@@ -43,7 +43,7 @@ class Stage {
       clock: this.clock,
       onChange: (healthy, reason) => void this.reported.push(healthy ? "well" : reason),
     });
-    uses.add({ [Symbol.asyncDispose]: () => Promise.resolve(this.check.stop()) });
+    fixtures.add({ [Symbol.asyncDispose]: () => Promise.resolve(this.check.stop()) });
   }
 
   /** Waits until a check has finished: the next one is due after the interval. */
@@ -71,7 +71,7 @@ describe("a health check", () => {
     ["a connection closed without an answer", "", "connection closed without an answer"],
   ])("gets the right result for %s", async (_title, answer, reported) => {
     let request = "";
-    const service = await uses.raw((socket: Socket) => {
+    const service = await fixtures.raw((socket: Socket) => {
       socket.once("data", (bytes: Buffer) => {
         request = bytes.toString("latin1");
         socket.end(answer);
@@ -88,7 +88,7 @@ describe("a health check", () => {
   });
 
   it("gives up on a service that doesn't answer", async () => {
-    const service = await uses.raw(() => {});
+    const service = await fixtures.raw(() => {});
     const stage = new Stage(service.port);
     stage.check.start();
     await service.connection(0);
@@ -99,20 +99,20 @@ describe("a health check", () => {
 
   it("without a path only needs a connection, and reports why there is none", async () => {
     const tcp = { ...CONFIG, path: "", tcp: true };
-    const service = await uses.raw((socket: Socket) => void socket.on("data", () => socket.destroy()));
+    const service = await fixtures.raw((socket: Socket) => void socket.on("data", () => socket.destroy()));
     const stage = new Stage(service.port, tcp);
     stage.check.start();
     await stage.over();
     expect(stage.reported).toEqual(["well"]);
-    const nobody = new Stage(1, tcp);
-    nobody.check.start();
-    await nobody.over();
-    expect(nobody.reported).toEqual([expect.stringContaining("ECONNREFUSED")]);
+    const refusing = new Stage(1, tcp);
+    refusing.check.start();
+    await refusing.over();
+    expect(refusing.reported).toEqual([expect.stringContaining("ECONNREFUSED")]);
   });
 
   it("reports the first result, and later a change after as many results in a row as its threshold", async () => {
     let well = true;
-    const service = await uses.raw((socket: Socket) => {
+    const service = await fixtures.raw((socket: Socket) => {
       socket.once("data", () => socket.end(`HTTP/1.1 ${well ? 200 : 500} x\r\n\r\n`));
     });
     const stage = new Stage(service.port);
@@ -129,7 +129,7 @@ describe("a health check", () => {
   });
 
   it("reports nothing after it is stopped, and leaves nothing behind", async () => {
-    const service = await uses.raw(() => {});
+    const service = await fixtures.raw(() => {});
     const stage = new Stage(service.port);
     stage.check.start();
     await service.connection(0);

@@ -39,20 +39,20 @@ export class ListenerSet {
   async replace(configs: readonly ListenerConfig[]): Promise<void> {
     const { create } = this.#options;
     const rest = [...this.#listeners];
-    const made: Listener[] = [];
+    const created: Listener[] = [];
     const next = configs.map((config) => {
       const at = rest.findIndex((listener) => isDeepStrictEqual(listener.config, config));
       const same = at < 0 ? undefined : rest.splice(at, 1)[0];
       if (same !== undefined) return same;
       const listener = create(config);
-      made.push(listener);
+      created.push(listener);
       return listener;
     });
     try {
-      await Promise.all(made.map((listener) => listener.start(this.#stop.signal)));
+      await Promise.all(created.map((listener) => listener.start(this.#stop.signal)));
     } catch (error) {
       // The started ones may already have received requests.
-      for (const listener of made) this.#leave(listener);
+      for (const listener of created) this.#leave(listener);
       throw error;
     }
     this.#listeners = next;

@@ -16,7 +16,7 @@ import type { CallWaiter, ServiceCalls } from "./service-calls.js";
 import { ServicePool, type ServicePoolOptions } from "./service-pool.js";
 
 /** How long the choice of HTTP/1.1 is remembered. */
-const ASK_AGAIN_MS = 60_000;
+const REPEAT_PROBE_MS = 60_000;
 
 /** How to create both kinds of connections, and those that offer both. */
 export interface NegotiatedPoolOptions {
@@ -40,7 +40,7 @@ export class NegotiatedPool implements ServiceCalls, SocketHandler {
   #chosen: ServiceCalls | undefined;
   #chosenUntilMs: number;
   /** The connection that is finding out the version. */
-  #asking: ByteSocket | undefined;
+  #probe: ByteSocket | undefined;
 
   constructor({ clock, connector, h1, h2 }: NegotiatedPoolOptions) {
     this.sweep = new DeadlineSweep(clock);
@@ -53,13 +53,13 @@ export class NegotiatedPool implements ServiceCalls, SocketHandler {
     this.#waiters = new Set();
     this.#chosen = undefined;
     this.#chosenUntilMs = 0;
-    this.#asking = undefined;
+    this.#probe = undefined;
   }
 
   isReady(waiter: CallWaiter): boolean {
     if (this.#chosen !== undefined && this.#clock.now() < this.#chosenUntilMs) return true;
     this.#waiters.add(waiter);
-    if (this.#asking === undefined) this.#ask();
+    if (this.#probe === undefined) this.#startProbe();
     return false;
   }
 
@@ -76,7 +76,7 @@ export class NegotiatedPool implements ServiceCalls, SocketHandler {
   }
 
   close(): void {
-    this.#asking?.destroy();
+    this.#probe?.destroy();
     this.#h1.close();
     this.#h2.close();
   }
@@ -86,7 +86,7 @@ export class NegotiatedPool implements ServiceCalls, SocketHandler {
   onBytes(): void {}
 
   onEnd(): void {
-    this.#asking?.destroy();
+    this.#probe?.destroy();
   }
 
   onDrain(): void {}
@@ -95,22 +95,22 @@ export class NegotiatedPool implements ServiceCalls, SocketHandler {
     this.#notifyWaiters((waiter) => waiter.onNoService(connectFailure(error), connectionFailure(error)));
   }
 
-  #ask(): void {
+  #startProbe(): void {
     const onOpen = (): void => {
-      const socket = this.#asking;
+      const socket = this.#probe;
       if (socket === undefined) return;
       const isH2 = chosenProtocol(socket) === "h2";
       this.#chosen = isH2 ? this.#h2 : this.#h1;
-      this.#chosenUntilMs = isH2 ? Number.POSITIVE_INFINITY : this.#clock.now() + ASK_AGAIN_MS;
+      this.#chosenUntilMs = isH2 ? Number.POSITIVE_INFINITY : this.#clock.now() + REPEAT_PROBE_MS;
       if (isH2) this.#h2.adopt(socket);
       else {
-        socket.handler = NOBODY;
+        socket.handler = IGNORE;
         socket.destroy();
       }
       this.#notifyWaiters((waiter) => waiter.onService());
     };
     const options = { clock: this.#clock, onOpen, timeoutMs: this.#timeoutMs };
-    this.#asking = this.#connector.open(this, options);
+    this.#probe = this.#connector.open(this, options);
   }
 
   /** HTTP/2 has no upgrades. As in browsers, they use HTTP/1.1, on a connection that only offers that. */
@@ -120,7 +120,7 @@ export class NegotiatedPool implements ServiceCalls, SocketHandler {
 
   /** Notifies all waiters, even if there is an internal error in one of them. */
   #notifyWaiters(notify: (waiter: CallWaiter) => void): void {
-    this.#asking = undefined;
+    this.#probe = undefined;
     const waiters = [...this.#waiters];
     this.#waiters.clear();
     for (const waiter of waiters) {
@@ -138,4 +138,4 @@ export class NegotiatedPool implements ServiceCalls, SocketHandler {
   }
 }
 
-const NOBODY: SocketHandler = { onBytes() {}, onEnd() {}, onDrain() {}, onClose() {} };
+const IGNORE: SocketHandler = { onBytes() {}, onEnd() {}, onDrain() {}, onClose() {} };

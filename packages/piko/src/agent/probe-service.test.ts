@@ -1,12 +1,12 @@
 import { FakeClock } from "@piko/testkit";
 import { afterEach, describe, expect, it } from "vitest";
-import { NO_TLS, Uses } from "../../test/agent-rig.js";
+import { NO_TLS, Fixtures } from "../../test/agent-rig.js";
 import { parseServiceAddress } from "../base/service-address.js";
 import { ServiceConnector } from "./connect-service.js";
 import { probeService } from "./probe-service.js";
 
-const uses = new Uses();
-afterEach(() => uses.dispose());
+const fixtures = new Fixtures();
+afterEach(() => fixtures.dispose());
 
 function probe(addr: string, signal = new AbortController().signal): Promise<string | undefined> {
   const connector = new ServiceConnector({
@@ -21,7 +21,7 @@ describe("probeService", () => {
   it("finds a service, and disconnects", async () => {
     let closed: () => void = () => {};
     const hungUp = new Promise<void>((resolve) => (closed = resolve));
-    const service = await uses.raw((socket) => socket.once("end", () => closed()).resume());
+    const service = await fixtures.raw((socket) => socket.once("end", () => closed()).resume());
     expect(await probe(`127.0.0.1:${service.port}`)).toBeUndefined();
     await hungUp;
   });
@@ -31,7 +31,7 @@ describe("probeService", () => {
   });
 
   it("reports that a service doesn't speak TLS", async () => {
-    const service = await uses.raw((socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"));
+    const service = await fixtures.raw((socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"));
     expect(await probe(`https://127.0.0.1:${service.port}`)).toMatch(/wrong version number/);
   });
 

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { TestServer } from "../../../client/test/test-server.js";
-import { answering, NO_TLS, Uses } from "../../test/agent-rig.js";
+import { answering, NO_TLS, Fixtures } from "../../test/agent-rig.js";
 import { listenerConfig, NO_TRACING } from "../../test/listener-config.js";
 import { NodeStream } from "../../test/node-stream.js";
 import { RecordedLog } from "../../test/recorded-log.js";
@@ -14,16 +14,16 @@ import { DEFAULT_TUNNELS, MAX_TUNNELS } from "@piko/client/internal";
 import { AGENT, type AgentConfig, type ListenerConfig } from "../config/agent.js";
 import { runAgent } from "./run.js";
 
-const uses = new Uses();
+const fixtures = new Fixtures();
 const GET = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 let server: TestServer;
 beforeEach(async () => {
   server = await TestServer.start();
-  uses.add({ [Symbol.asyncDispose]: () => server.close() });
+  fixtures.add({ [Symbol.asyncDispose]: () => server.close() });
 });
-afterEach(() => uses.dispose());
+afterEach(() => fixtures.dispose());
 
 function config(listeners: ListenerConfig[], more: Partial<AgentConfig> = {}): AgentConfig {
   return {
@@ -55,7 +55,7 @@ function start(agent: AgentConfig, log: RecordedLog) {
     abort.abort();
     await done;
   };
-  uses.add({ [Symbol.asyncDispose]: () => stop().catch(() => {}) });
+  fixtures.add({ [Symbol.asyncDispose]: () => stop().catch(() => {}) });
   return { done, stop, abort };
 }
 
@@ -69,8 +69,8 @@ async function open(endpointId: string): Promise<NodeStream> {
 
 describe("an agent", () => {
   it("logs what is connected to what, and serves several listeners at once", async () => {
-    const service = await uses.raw(answering(() => OK));
-    const echo = await uses.raw((socket) => socket.pipe(socket));
+    const service = await fixtures.raw(answering(() => OK));
+    const echo = await fixtures.raw((socket) => socket.pipe(socket));
     const log = new RecordedLog();
     start(config([listenerConfig("web", service.port), listenerConfig("echo", echo.port, "tcp")]), log);
     const lines = [await log.line("connected", 0), await log.line("connected", 1)];
@@ -91,9 +91,9 @@ describe("an agent", () => {
   });
 
   it("opens a new tunnel when the token in the file changes, before it closes the first one", async () => {
-    const service = await uses.raw(answering(() => OK));
+    const service = await fixtures.raw(answering(() => OK));
     const folder = mkdtempSync(join(tmpdir(), "piko-agent-"));
-    uses.add({ [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) });
+    fixtures.add({ [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) });
     const tokenFile = join(folder, "token");
     writeFileSync(tokenFile, "one\n");
     const log = new RecordedLog();
@@ -114,7 +114,7 @@ describe("an agent", () => {
   });
 
   it("logs a request with its endpoint", async () => {
-    const service = await uses.raw(answering(() => OK));
+    const service = await fixtures.raw(answering(() => OK));
     const log = new RecordedLog();
     start(config([listenerConfig("web", service.port)]), log);
     await (await open("web")).write(GET.replace("GET /", "GET /a?secret=1")).over();
@@ -142,7 +142,7 @@ describe("an agent", () => {
   });
 
   it("shows its metrics", async () => {
-    const service = await uses.raw(answering(() => OK));
+    const service = await fixtures.raw(answering(() => OK));
     const log = new RecordedLog();
     const enabled = { enabled: true, bindAddr: { host: "127.0.0.1", port: 0 } };
     start(config([listenerConfig("web", service.port)], { server: enabled }), log);
@@ -192,7 +192,7 @@ describe("an agent", () => {
   });
 
   it("keeps a tunnel to each of two nodes, and continues over one when the other is lost", async () => {
-    const service = await uses.raw(answering(() => OK));
+    const service = await fixtures.raw(answering(() => OK));
     const log = new RecordedLog();
     const own = { enabled: true, bindAddr: { host: "127.0.0.1", port: 0 } };
     start(config([listenerConfig("web", service.port)], { server: own }), log);
@@ -213,7 +213,7 @@ describe("an agent", () => {
 
   it("gives up its tunnels while the service is unhealthy, and opens them again when it is healthy", async () => {
     let well = true;
-    const service = await uses.raw((socket) =>
+    const service = await fixtures.raw((socket) =>
       socket.once("data", (bytes: Buffer) => {
         const text = bytes.toString("latin1");
         if (text.startsWith("GET /long")) return;
@@ -265,7 +265,7 @@ describe("an agent", () => {
 
   it("opens no tunnel before a checked service is healthy, and runs meanwhile", async () => {
     let well = false;
-    const service = await uses.raw((socket) =>
+    const service = await fixtures.raw((socket) =>
       socket.once("data", () => socket.end(well ? OK : "HTTP/1.1 500 Down\r\n\r\n")),
     );
     const log = new RecordedLog();
@@ -299,7 +299,7 @@ describe("an agent", () => {
   });
 
   it("reconnects after its tunnel was closed", async () => {
-    const service = await uses.raw(answering(() => OK));
+    const service = await fixtures.raw(answering(() => OK));
     const log = new RecordedLog();
     start(config([listenerConfig("web", service.port)]), log);
     const first = await server.until(() => server.tunnel("web"));
@@ -346,7 +346,7 @@ describe("an agent that is asked to stop", () => {
     let take: (socket: Socket) => void = () => {};
     const asked = new Promise<Socket>((resolve) => (take = resolve));
     // Not the first connection: with that one, the agent probes the service.
-    const service = await uses.raw((socket) => socket.once("data", () => take(socket)));
+    const service = await fixtures.raw((socket) => socket.once("data", () => take(socket)));
     const log = new RecordedLog();
     const { abort, done } = start(config([listenerConfig("web", service.port)]), log);
     const stream = (await open("web")).write(GET);
@@ -364,7 +364,7 @@ describe("an agent that is asked to stop", () => {
   });
 
   it("cuts requests when the grace period has passed", async () => {
-    const service = await uses.raw(answering(() => undefined));
+    const service = await fixtures.raw(answering(() => undefined));
     const log = new RecordedLog();
     const { abort, done } = start(config([listenerConfig("web", service.port)], { gracePeriodMs: 50 }), log);
     const stream = (await open("web")).write(GET);
@@ -376,7 +376,7 @@ describe("an agent that is asked to stop", () => {
   });
 
   it("closes TCP connections immediately", async () => {
-    const echo = await uses.raw((socket) => socket.pipe(socket));
+    const echo = await fixtures.raw((socket) => socket.pipe(socket));
     const log = new RecordedLog();
     const { stop } = start(config([listenerConfig("echo", echo.port, "tcp")]), log);
     const stream = (await open("echo")).write("x");

@@ -10,11 +10,11 @@ import type { UpstreamEvents } from "../http/exchange/upstream-call.js";
 import { parseRequestHead } from "../http/h1/parse-request-head.js";
 import { RequestHead } from "../http/head.js";
 import { PLAIN_REQUEST } from "../http/request-rewrite.js";
-import { answering, NO_TLS, received, Uses } from "../../test/agent-rig.js";
+import { answering, NO_TLS, received, Fixtures } from "../../test/agent-rig.js";
 
-const uses = new Uses();
+const fixtures = new Fixtures();
 
-afterEach(() => uses.dispose());
+afterEach(() => fixtures.dispose());
 
 const GET = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -24,26 +24,26 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 
 describe("a connection", () => {
   it("carries one request after another", async () => {
-    const service = await uses.raw(answering(() => OK));
-    const rig = await uses.rig({ service: service.port });
+    const service = await fixtures.raw(answering(() => OK));
+    const rig = await fixtures.rig({ service: service.port });
     for (let i = 0; i < 10; i++) expect((await rig.request(GET)).text).toBe(OK);
     expect(service.connections.length).toBe(1);
     expect(rig.pool.idleCount).toBe(1);
   });
 
   it("shows the requested host to the service", async () => {
-    const service = await uses.raw(
+    const service = await fixtures.raw(
       answering(
         (request) => `HTTP/1.1 200 OK\r\nX: ${/^Host: .*/im.exec(request)?.[0]}\r\nContent-Length: 0\r\n\r\n`,
       ),
     );
-    const rig = await uses.rig({ service: service.port, hostHeader: "rewrite" });
+    const rig = await fixtures.rig({ service: service.port, hostHeader: "rewrite" });
     expect((await rig.request(GET)).text).toContain(`X: Host: 127.0.0.1:${service.port}\r\n`);
   });
 
   it("isn't shared by concurrent requests", async () => {
-    const service = await uses.raw(answering(() => OK));
-    const rig = await uses.rig({ service: service.port });
+    const service = await fixtures.raw(answering(() => OK));
+    const rig = await fixtures.rig({ service: service.port });
     await Promise.all([rig.request(GET), rig.request(GET), rig.request(GET)]);
     expect(service.connections.length).toBe(3);
     expect(rig.pool.idleCount).toBe(3);
@@ -61,16 +61,16 @@ describe("a connection", () => {
       "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1\r\nContent-Length: 2\r\n\r\nok",
     ],
   ])("is used only once if %s", async (_why, text) => {
-    const service = await uses.raw(answering(() => text));
-    const rig = await uses.rig({ service: service.port });
+    const service = await fixtures.raw(answering(() => text));
+    const rig = await fixtures.rig({ service: service.port });
     expect((await rig.request(GET)).text).toMatch(/ok$/);
     expect((await rig.request(GET)).text).toMatch(/ok$/);
     expect(service.connections.length).toBe(2);
   });
 
   it("is closed if more than max_idle_conns would be idle", async () => {
-    const service = await uses.raw(answering(() => OK));
-    const rig = await uses.rig({ service: service.port, maxIdle: 1 });
+    const service = await fixtures.raw(answering(() => OK));
+    const rig = await fixtures.rig({ service: service.port, maxIdle: 1 });
     await Promise.all([rig.request(GET), rig.request(GET)]);
     expect(rig.pool.idleCount).toBe(1);
     await Promise.race([service.gone(0), service.gone(1)]);
@@ -79,10 +79,10 @@ describe("a connection", () => {
   it("is closed if it was idle for too long, or nearly as long as the service keeps it", async () => {
     const clock = new FakeClock();
     let fields = "";
-    const service = await uses.raw(
+    const service = await fixtures.raw(
       answering(() => `HTTP/1.1 200 OK\r\n${fields}Content-Length: 2\r\n\r\nok`),
     );
-    const rig = await uses.rig({ service: service.port, clock, idleTimeoutMs: 60_000 });
+    const rig = await fixtures.rig({ service: service.port, clock, idleTimeoutMs: 60_000 });
     await rig.request(GET);
     clock.advance(59_000);
     await rig.request(GET);
@@ -100,8 +100,8 @@ describe("a connection", () => {
   });
 
   it("leaves the pool when the service closes it", async () => {
-    const service = await uses.raw(answering(() => OK));
-    const rig = await uses.rig({ service: service.port });
+    const service = await fixtures.raw(answering(() => OK));
+    const rig = await fixtures.rig({ service: service.port });
     await rig.request(GET);
     (await service.connection(0)).end();
     await service.gone(0);
@@ -117,8 +117,8 @@ describe("a connection", () => {
   ])(
     "is closed if a body is announced where there is none, since it may arrive late: %s",
     async (method, text) => {
-      const service = await uses.raw(answering(() => text));
-      const rig = await uses.rig({ service: service.port });
+      const service = await fixtures.raw(answering(() => text));
+      const rig = await fixtures.rig({ service: service.port });
       await rig.request(GET.replace("GET", method));
       await service.gone(0);
       expect(rig.pool.idleCount).toBe(0);
@@ -126,8 +126,8 @@ describe("a connection", () => {
   );
 
   it("treats bytes that arrive before its request was sent as unexpected, and the request is sent elsewhere", async () => {
-    const service = await uses.raw(answering(() => OK));
-    const rig = await uses.rig({ service: service.port });
+    const service = await fixtures.raw(answering(() => OK));
+    const rig = await fixtures.rig({ service: service.port });
     await rig.request(GET);
     const lost: unknown[] = [];
     const events: Partial<UpstreamEvents> = {
@@ -143,8 +143,8 @@ describe("a connection", () => {
   });
 
   it("leaves the pool if the service sends unexpected bytes", async () => {
-    const service = await uses.raw(answering(() => OK));
-    const rig = await uses.rig({ service: service.port });
+    const service = await fixtures.raw(answering(() => OK));
+    const rig = await fixtures.rig({ service: service.port });
     await rig.request(GET);
     (await service.connection(0)).write(OK);
     await service.gone(0);
@@ -154,9 +154,9 @@ describe("a connection", () => {
 
 describe("a service", () => {
   it("that isn't there results in 502 immediately, and is found again when it is back", async () => {
-    const service = await uses.raw(answering(() => OK));
+    const service = await fixtures.raw(answering(() => OK));
     const { port } = service;
-    const rig = await uses.rig({ service: port });
+    const rig = await fixtures.rig({ service: port });
     await service[Symbol.asyncDispose]();
     const refused = await rig.request(GET);
     expect(refused.text).toMatch(/^HTTP\/1\.1 502 Bad Gateway\r\n/);
@@ -169,8 +169,8 @@ describe("a service", () => {
 
   it("that sends no response head in time results in 504", async () => {
     const clock = new FakeClock();
-    const service = await uses.raw(answering(() => undefined));
-    const rig = await uses.rig({ service: service.port, clock, timeoutMs: 5_000 });
+    const service = await fixtures.raw(answering(() => undefined));
+    const rig = await fixtures.rig({ service: service.port, clock, timeoutMs: 5_000 });
     const stream = rig.open().write(GET);
     await received(await service.connection(0), (text) => text.endsWith("\r\n\r\n"));
     clock.advance(4_900);
@@ -185,8 +185,8 @@ describe("a service", () => {
 
   it("may take any time to send its body", async () => {
     const clock = new FakeClock();
-    const service = await uses.raw(answering(() => "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab"));
-    const rig = await uses.rig({ service: service.port, clock, timeoutMs: 5_000 });
+    const service = await fixtures.raw(answering(() => "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab"));
+    const rig = await fixtures.rig({ service: service.port, clock, timeoutMs: 5_000 });
     const stream = rig.open().write(GET);
     await stream.until(({ text }) => text.endsWith("ab"));
     clock.advance(3_600_000);
@@ -197,8 +197,8 @@ describe("a service", () => {
 
   it("has a timeout that counts from the last part of an upload, however long that takes", async () => {
     const clock = new FakeClock();
-    const service = await uses.raw(() => {});
-    const rig = await uses.rig({ service: service.port, clock, timeoutMs: 5_000 });
+    const service = await fixtures.raw(() => {});
+    const rig = await fixtures.rig({ service: service.port, clock, timeoutMs: 5_000 });
     const stream = rig.open().write("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n");
     const socket = await service.connection(0);
     await received(socket, (text) => text.endsWith("\r\n\r\n"));
@@ -218,10 +218,10 @@ describe("a service", () => {
     ["a length", "Content-Length: 10\r\n\r\nhalf"],
     ["chunks", "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"],
   ])("that fails within a body with %s resets the stream", async (_kind, rest) => {
-    const service = await uses.raw((socket) =>
+    const service = await fixtures.raw((socket) =>
       socket.once("data", () => socket.end(`HTTP/1.1 200 OK\r\n${rest}`)),
     );
-    const rig = await uses.rig({ service: service.port });
+    const rig = await fixtures.rig({ service: service.port });
     const response = await rig.request(GET);
     expect(response.text).toContain("half");
     expect(response.ended).toBe(false);
@@ -229,10 +229,10 @@ describe("a service", () => {
   });
 
   it("that resets its connection within a body without framing resets the stream", async () => {
-    const service = await uses.raw((socket) => {
+    const service = await fixtures.raw((socket) => {
       socket.once("data", () => socket.write("HTTP/1.1 200 OK\r\n\r\nhalf"));
     });
-    const rig = await uses.rig({ service: service.port });
+    const rig = await fixtures.rig({ service: service.port });
     const stream = rig.open().write(GET);
     await stream.until(({ text }) => text.includes("half"));
     (await service.connection(0)).resetAndDestroy();
@@ -246,8 +246,8 @@ describe("a client that goes away", () => {
     ["ends", (stream: { end(): unknown }) => stream.end()],
     ["resets", (stream: { stream: { reset(): void } | undefined }) => stream.stream?.reset()],
   ])("cancels its request at the service: its stream %s", async (_how, leave) => {
-    const service = await uses.raw(answering(() => undefined));
-    const rig = await uses.rig({ service: service.port });
+    const service = await fixtures.raw(answering(() => undefined));
+    const rig = await fixtures.rig({ service: service.port });
     const stream = rig.open().write(GET);
     await received(await service.connection(0), (text) => text.endsWith("\r\n\r\n"));
     leave(stream);
@@ -259,10 +259,10 @@ describe("a client that goes away", () => {
   });
 
   it("ends a response that it doesn't read", async () => {
-    const port = await uses.http((_request, response) => {
+    const port = await fixtures.http((_request, response) => {
       response.end(Buffer.alloc(8 * 1024 * 1024));
     });
-    const rig = await uses.rig({ service: port });
+    const rig = await fixtures.rig({ service: port });
     const stream = rig.open();
     stream.reading = false;
     stream.write(GET);
@@ -273,8 +273,8 @@ describe("a client that goes away", () => {
   });
 
   it("does so when the whole tunnel ends", async () => {
-    const service = await uses.raw(answering(() => undefined));
-    const rig = await uses.rig({ service: service.port });
+    const service = await fixtures.raw(answering(() => undefined));
+    const rig = await fixtures.rig({ service: service.port });
     rig.open().write(GET);
     await service.connection(0);
     rig.cut();
@@ -291,7 +291,7 @@ describe("a service with TLS", () => {
     );
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
-    uses.add({
+    fixtures.add({
       [Symbol.asyncDispose]: async () => {
         server.close();
         server.closeAllConnections();
@@ -299,14 +299,14 @@ describe("a service with TLS", () => {
       },
     });
     const service = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    const refused = await uses.rig({ service });
+    const refused = await fixtures.rig({ service });
     expect((await refused.request(GET)).text).toContain(
       UNREACHABLE.replace("connect_refused", "connect_failed"),
     );
-    const verified = await uses.rig({ service, tls: { ...NO_TLS, rootCas: certificates.caCert } });
+    const verified = await fixtures.rig({ service, tls: { ...NO_TLS, rootCas: certificates.caCert } });
     expect((await verified.request(GET)).text).toMatch(/tls \/$/);
     expect((await verified.request(GET)).text).toMatch(/tls \/$/);
-    const skipped = await uses.rig({ service, tls: { ...NO_TLS, insecureSkipVerify: true } });
+    const skipped = await fixtures.rig({ service, tls: { ...NO_TLS, insecureSkipVerify: true } });
     expect((await skipped.request(GET)).text).toMatch(/tls \/$/);
   });
 });

@@ -67,7 +67,7 @@ export class ServiceDispatch implements Dispatch, Lifecycle, CallWaiter {
     this.#exchange.start(this.#calls.take(this.#exchange, this.#repeatable, this.#upgrade), head);
   }
 
-  again(seen: Seen): boolean {
+  retry(seen: Seen): boolean {
     // If a new connection failed, the service can't be reached.
     if (seen === "maybe" || !(seen === "no" || isIdempotent(this.#method))) return false;
     if (++this.#tries > MAX_TRIES) return false;

@@ -1,11 +1,11 @@
 // Requests that meet the end of a kept-alive connection to a service: which are retried, and which must not be.
 
 import { afterEach, describe, expect, it } from "vitest";
-import { received, Uses } from "../../test/agent-rig.js";
+import { received, Fixtures } from "../../test/agent-rig.js";
 
-const uses = new Uses();
+const fixtures = new Fixtures();
 
-afterEach(() => uses.dispose());
+afterEach(() => fixtures.dispose());
 
 const GET = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
 const POST = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody";
@@ -16,7 +16,7 @@ describe("a request that meets the end of a used connection", () => {
   // The service closes each connection when the second request arrives, as if it had done so a moment earlier.
   const closingOnSecond = () => {
     let requests = 0;
-    const service = uses.raw((socket, index) => {
+    const service = fixtures.raw((socket, index) => {
       let onSocket = 0;
       socket.on("data", () => {
         requests++;
@@ -31,7 +31,7 @@ describe("a request that meets the end of a used connection", () => {
   it.each(["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])("is retried on a new one: %s", async (method) => {
     const { service, requests } = closingOnSecond();
     const { port } = await service;
-    const rig = await uses.rig({ service: port });
+    const rig = await fixtures.rig({ service: port });
     await rig.request(GET);
     expect((await rig.request(GET.replace("GET", method))).text).toContain("200 OK");
     expect(requests()).toBe(3);
@@ -40,7 +40,7 @@ describe("a request that meets the end of a used connection", () => {
 
   it("is retried with its body", async () => {
     const bodies: string[] = [];
-    const service = await uses.raw((socket, index) => {
+    const service = await fixtures.raw((socket, index) => {
       socket.on("data", (data) => {
         if (data.toString().startsWith("PUT")) {
           bodies.push(data.toString().slice(-4));
@@ -49,7 +49,7 @@ describe("a request that meets the end of a used connection", () => {
         socket.write(OK);
       });
     });
-    const rig = await uses.rig({ service: service.port });
+    const rig = await fixtures.rig({ service: service.port });
     await rig.request(GET);
     expect((await rig.request(POST.replace("POST", "PUT"))).text).toBe(OK);
     expect(bodies).toEqual(["body", "body"]);
@@ -57,35 +57,35 @@ describe("a request that meets the end of a used connection", () => {
 
   it("is answered with 502 if it isn't idempotent", async () => {
     const { service, requests } = closingOnSecond();
-    const rig = await uses.rig({ service: (await service).port });
+    const rig = await fixtures.rig({ service: (await service).port });
     await rig.request(GET);
     expect((await rig.request(POST)).text).toContain(UNREACHABLE);
     expect(requests()).toBe(2);
   });
 
   it("is answered with 502 if a part of the response had arrived", async () => {
-    const service = await uses.raw((socket) => {
+    const service = await fixtures.raw((socket) => {
       let onSocket = 0;
       socket.on("data", () => {
         if (++onSocket === 1) socket.write(OK);
         else socket.end("HTTP/1.1 200 O");
       });
     });
-    const rig = await uses.rig({ service: service.port });
+    const rig = await fixtures.rig({ service: service.port });
     await rig.request(GET);
     expect((await rig.request(GET)).text).toContain(UNREACHABLE);
     expect(service.connections.length).toBe(1);
   });
 
   it("is retried only once", async () => {
-    const service = await uses.raw((socket, index) => {
+    const service = await fixtures.raw((socket, index) => {
       let onSocket = 0;
       socket.on("data", () => {
         if (index === 0 && ++onSocket === 1) socket.write(OK);
         else socket.destroy();
       });
     });
-    const rig = await uses.rig({ service: service.port });
+    const rig = await fixtures.rig({ service: service.port });
     await rig.request(GET);
     expect((await rig.request(GET)).text).toContain(UNREACHABLE);
     expect(service.connections.length).toBe(2);
@@ -100,14 +100,14 @@ describe("a request that can't be retried", () => {
     first: "read at once" | "read at the end",
   ): Promise<number> => {
     let wallMs = 1_000_000;
-    const service = await uses.raw((socket) => {
+    const service = await fixtures.raw((socket) => {
       socket.on("data", (data) => {
         // The response is read at the end of the gap, as if this process had been suspended.
         if (first === "read at the end" && data.toString().startsWith("GET")) wallMs += gapMs;
         socket.write(OK);
       });
     });
-    const rig = await uses.rig({ service: service.port, wallNow: () => wallMs });
+    const rig = await fixtures.rig({ service: service.port, wallNow: () => wallMs });
     await rig.request(GET);
     if (first === "read at once") wallMs += gapMs;
     expect((await rig.request(POST.replace("POST", method))).text).toBe(OK);
@@ -132,7 +132,7 @@ describe("a request that can't be retried", () => {
     ["a body of unknown length", "Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n", 2],
   ])("may be a PUT: with %s", async (_what, rest, connections) => {
     let wallMs = 1_000_000;
-    const service = await uses.raw((socket) => {
+    const service = await fixtures.raw((socket) => {
       let text = "";
       socket.on("data", (data) => {
         text += data.toString("latin1");
@@ -141,7 +141,7 @@ describe("a request that can't be retried", () => {
         socket.write(OK);
       });
     });
-    const rig = await uses.rig({ service: service.port, wallNow: () => wallMs });
+    const rig = await fixtures.rig({ service: service.port, wallNow: () => wallMs });
     await rig.request(GET);
     wallMs += 1_000;
     expect((await rig.request(`PUT / HTTP/1.1\r\nHost: h\r\n${rest}`)).text).toContain("200 OK");
@@ -154,12 +154,12 @@ describe("a request that can't be retried", () => {
 
   it("counts from the end of an upload", async () => {
     let wallMs = 1_000_000;
-    const service = await uses.raw((socket) => {
+    const service = await fixtures.raw((socket) => {
       socket.on("data", (data) => {
         if (/(body|x)$/.test(data.toString())) socket.write(OK);
       });
     });
-    const rig = await uses.rig({ service: service.port, wallNow: () => wallMs });
+    const rig = await fixtures.rig({ service: service.port, wallNow: () => wallMs });
     const upload = rig.open().write("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n");
     await received(await service.connection(0), (text) => text.endsWith("\r\n\r\n"));
     wallMs += 60_000;

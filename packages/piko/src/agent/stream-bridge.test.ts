@@ -6,10 +6,10 @@ import type { AddressInfo } from "node:net";
 import { FakeClock, PatternChecker, PatternSource } from "@piko/testkit";
 import { isResetAtEnd } from "@piko/tunnel";
 import { afterEach, describe, expect, it } from "vitest";
-import { answering, received, Uses } from "../../test/agent-rig.js";
+import { answering, received, Fixtures } from "../../test/agent-rig.js";
 
-const uses = new Uses();
-afterEach(() => uses.dispose());
+const fixtures = new Fixtures();
+afterEach(() => fixtures.dispose());
 
 const UPGRADE = "GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: Echo\r\n\r\n";
 const SWITCH = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: Echo\r\n\r\n";
@@ -18,10 +18,10 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 describe("an upgrade", () => {
   it("loses nothing: bytes with the head, before the 101 and right after it arrive in order", async () => {
     let toService = "";
-    const service = await uses.raw((socket) => {
+    const service = await fixtures.raw((socket) => {
       socket.on("data", (data) => (toService += data.toString()));
     });
-    const rig = await uses.rig({ service: service.port });
+    const rig = await fixtures.rig({ service: service.port });
     const stream = rig.open().write(`${UPGRADE}first `);
     stream.write("second ");
     const socket = await service.connection(0);
@@ -41,13 +41,13 @@ describe("an upgrade", () => {
 
   it("that is rejected sends none of the early bytes to the service", async () => {
     let toService = "";
-    const service = await uses.raw((socket) => {
+    const service = await fixtures.raw((socket) => {
       socket.on("data", (data) => {
         toService += data.toString();
         socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno");
       });
     });
-    const rig = await uses.rig({ service: service.port });
+    const rig = await fixtures.rig({ service: service.port });
     const response = await rig.request(`${UPGRADE}GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n`);
     expect(response.text).toMatch(/no$/);
     expect(toService).not.toContain("smuggled");
@@ -56,8 +56,8 @@ describe("an upgrade", () => {
   });
 
   it("holds early bytes up to the stream's window", async () => {
-    const service = await uses.raw(answering(() => undefined));
-    const rig = await uses.rig({ service: service.port });
+    const service = await fixtures.raw(answering(() => undefined));
+    const rig = await fixtures.rig({ service: service.port });
     const stream = rig.open().write(UPGRADE).write(Buffer.alloc(1_000_000));
     await service.connection(0);
     for (let i = 0; i < 100; i++) await turn();
@@ -71,13 +71,13 @@ describe("an upgrade", () => {
   });
 
   it("ends each direction separately", async () => {
-    const service = await uses.raw((socket) => {
+    const service = await fixtures.raw((socket) => {
       let text = "";
       socket.once("data", () => socket.write(SWITCH));
       socket.on("data", (data) => (text += data.toString()));
       socket.on("end", () => socket.end(`got ${text.slice(-5)}`));
     });
-    const rig = await uses.rig({ service: service.port });
+    const rig = await fixtures.rig({ service: service.port });
     const stream = rig.open().write(UPGRADE);
     await stream.until(({ text }) => text === SWITCH);
     await stream.write("bytes").end().over();
@@ -89,8 +89,8 @@ describe("an upgrade", () => {
   });
 
   it("resets the service's connection if the stream is reset, and vice versa", async () => {
-    const service = await uses.raw((socket) => socket.once("data", () => socket.write(SWITCH)));
-    const rig = await uses.rig({ service: service.port });
+    const service = await fixtures.raw((socket) => socket.once("data", () => socket.write(SWITCH)));
+    const rig = await fixtures.rig({ service: service.port });
     const left = rig.open().write(UPGRADE);
     await left.until(({ text }) => text === SWITCH);
     const socket = await service.connection(0);
@@ -106,11 +106,11 @@ describe("an upgrade", () => {
 
   it("with a peer that doesn't support half-close ends entirely with either direction", async () => {
     let text = "";
-    const service = await uses.raw((socket) => {
+    const service = await fixtures.raw((socket) => {
       socket.once("data", () => socket.write(SWITCH));
       socket.on("data", (data) => (text += data.toString()));
     });
-    const rig = await uses.rig({ service: service.port, halfClose: false });
+    const rig = await fixtures.rig({ service: service.port, halfClose: false });
     const stream = rig.open().write(UPGRADE);
     await stream.until((s) => s.text === SWITCH);
     stream.write("last").end();
@@ -123,10 +123,10 @@ describe("an upgrade", () => {
 
 describe("a service", () => {
   it("that writes and resets immediately is cut after what it wrote", async () => {
-    const service = await uses.raw((socket) => {
+    const service = await fixtures.raw((socket) => {
       socket.once("data", () => socket.write("partial", () => socket.resetAndDestroy()));
     });
-    const rig = await uses.rig({ service: service.port, protocol: "tcp" });
+    const rig = await fixtures.rig({ service: service.port, protocol: "tcp" });
     for (const ended of [false, true]) {
       const stream = rig.open().write("x");
       if (ended) stream.end();
@@ -137,8 +137,8 @@ describe("a service", () => {
 
   it("gets the bytes before a cut as far as they can be sent, then a reset", async () => {
     let text = "";
-    const service = await uses.raw((socket) => socket.on("data", (data) => (text += data.toString())));
-    const rig = await uses.rig({ service: service.port, protocol: "tcp" });
+    const service = await fixtures.raw((socket) => socket.on("data", (data) => (text += data.toString())));
+    const rig = await fixtures.rig({ service: service.port, protocol: "tcp" });
     const stream = rig.open();
     const socket = await service.connection(0);
     const reset = new Promise<boolean>((resolve) => {
@@ -153,8 +153,8 @@ describe("a service", () => {
 
   it("gets all queued bytes and an end after a Go node's end, and the node gets an end too", async () => {
     let bytes = 0;
-    const service = await uses.raw((socket) => void socket.pause());
-    const rig = await uses.rig({ service: service.port, protocol: "tcp", halfClose: false });
+    const service = await fixtures.raw((socket) => void socket.pause());
+    const rig = await fixtures.rig({ service: service.port, protocol: "tcp", halfClose: false });
     const stream = rig.open();
     const socket = await service.connection(0);
     socket.write("nobody reads this");
@@ -172,12 +172,12 @@ describe("a service that is slow to read", () => {
   it.each(["http", "tcp"] as const)(
     "gets everything that its client sent before a Go node's end, whenever it reads it (%s)",
     async (protocol) => {
-      const service = await uses.raw((socket) => {
+      const service = await fixtures.raw((socket) => {
         if (protocol === "http") socket.once("data", () => socket.pause().write(SWITCH));
         else socket.pause();
       });
       const clock = new FakeClock();
-      const rig = await uses.rig({ service: service.port, protocol, halfClose: false, clock });
+      const rig = await fixtures.rig({ service: service.port, protocol, halfClose: false, clock });
       const stream = rig.open();
       if (protocol === "http") await stream.write(UPGRADE).until(({ text }) => text === SWITCH);
       const socket = await service.connection(0);
@@ -209,12 +209,12 @@ describe("a service that is slow to read", () => {
 
 describe("a TCP listener", () => {
   it("carries bytes in both directions, and the end of each direction", async () => {
-    const service = await uses.raw((socket) => {
+    const service = await fixtures.raw((socket) => {
       let text = "";
       socket.on("data", (data) => (text += data.toString()));
       socket.on("end", () => socket.end(text.toUpperCase()));
     });
-    const rig = await uses.rig({ service: service.port, protocol: "tcp" });
+    const rig = await fixtures.rig({ service: service.port, protocol: "tcp" });
     const stream = await rig.open().write("hello").end().over();
     expect(stream.text).toBe("HELLO");
     expect(stream.ended).toBe(true);
@@ -222,8 +222,8 @@ describe("a TCP listener", () => {
   });
 
   it("lets the service speak first", async () => {
-    const service = await uses.raw((socket) => socket.write("220 ready\r\n"));
-    const rig = await uses.rig({ service: service.port, protocol: "tcp" });
+    const service = await fixtures.raw((socket) => socket.write("220 ready\r\n"));
+    const rig = await fixtures.rig({ service: service.port, protocol: "tcp" });
     const stream = rig.open();
     await stream.until(({ text }) => text === "220 ready\r\n");
     expect(stream.ended).toBe(false);
@@ -235,22 +235,22 @@ describe("a TCP listener", () => {
     const { port } = server.address() as AddressInfo;
     server.close();
     await once(server, "close");
-    const rig = await uses.rig({ service: port, protocol: "tcp" });
+    const rig = await fixtures.rig({ service: port, protocol: "tcp" });
     expect((await rig.request("hello")).reset).toBe(true);
   });
 
   it("has no timeout after it is connected", async () => {
     const clock = new FakeClock();
-    const service = await uses.raw((socket) => socket.pipe(socket));
-    const rig = await uses.rig({ service: service.port, protocol: "tcp", clock, timeoutMs: 5_000 });
+    const service = await fixtures.raw((socket) => socket.pipe(socket));
+    const rig = await fixtures.rig({ service: service.port, protocol: "tcp", clock, timeoutMs: 5_000 });
     const stream = rig.open().write("x");
     await stream.until(({ text }) => text === "x");
     clock.assertIdle();
   });
 
   it("echoes 32 MB intact", async () => {
-    const service = await uses.raw((socket) => socket.pipe(socket));
-    const rig = await uses.rig({ service: service.port, protocol: "tcp" });
+    const service = await fixtures.raw((socket) => socket.pipe(socket));
+    const rig = await fixtures.rig({ service: service.port, protocol: "tcp" });
     const stream = rig.open();
     const checker = new PatternChecker();
     stream.onBytes = (bytes) => checker.update(bytes);

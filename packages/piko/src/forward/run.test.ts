@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Upstream } from "@piko/client/internal";
 import { PatternChecker, PatternSource } from "@piko/testkit";
 import { TestServer } from "../../../client/test/test-server.js";
-import { NO_TLS, Uses } from "../../test/agent-rig.js";
+import { NO_TLS, Fixtures } from "../../test/agent-rig.js";
 import { RecordedLog } from "../../test/recorded-log.js";
 import { createSilentLogger } from "../../test/silent-logger.js";
 import { parseServiceAddress } from "../base/service-address.js";
@@ -17,13 +17,13 @@ import { ServiceConnector } from "../agent/connect-service.js";
 import { TcpService } from "../agent/tcp-service.js";
 import { runForward } from "./run.js";
 
-const uses = new Uses();
+const fixtures = new Fixtures();
 let server: TestServer;
 beforeEach(async () => {
   server = await TestServer.start();
-  uses.add({ [Symbol.asyncDispose]: () => server.close() });
+  fixtures.add({ [Symbol.asyncDispose]: () => server.close() });
 });
-afterEach(() => uses.dispose());
+afterEach(() => fixtures.dispose());
 
 /** Listens on an endpoint with a TCP listener of the agent. */
 async function listenOn(endpointId: string, port: number): Promise<void> {
@@ -44,7 +44,7 @@ async function listenOn(endpointId: string, port: number): Promise<void> {
     handler: { onStream: (stream, tunnel) => service.open(stream, tunnel.capable) },
   });
   await upstream.start();
-  uses.add({ [Symbol.asyncDispose]: () => upstream.close() });
+  fixtures.add({ [Symbol.asyncDispose]: () => upstream.close() });
 }
 
 /** Runs a forwarder with one port; resolves to its port number. */
@@ -69,7 +69,7 @@ async function start(
     abort.abort();
     await done;
   };
-  uses.add({ [Symbol.asyncDispose]: stop });
+  fixtures.add({ [Symbol.asyncDispose]: stop });
   const line = await log.line("listening");
   expect(line).toMatchObject({ "endpoint-id": endpointId, subsystem: "forward" });
   return { port: Number(String(line["addr"]).split(":").at(-1)), stop };
@@ -89,7 +89,7 @@ describe("a forwarder", () => {
   });
 
   it("resets connections above its limit, logs that once, and accepts new ones when others have ended", async () => {
-    const service = await uses.raw((socket) => socket.pipe(socket));
+    const service = await fixtures.raw((socket) => socket.pipe(socket));
     await listenOn("tcp", service.port);
     const log = new RecordedLog();
     const { port } = await start(log, "tcp", 2);
@@ -115,7 +115,7 @@ describe("a forwarder", () => {
   });
 
   it("passes a connection on to its endpoint, and the end of each direction", async () => {
-    const service = await uses.raw((socket) => {
+    const service = await fixtures.raw((socket) => {
       let text = "";
       socket.on("data", (data) => (text += data.toString()));
       socket.on("end", () => socket.end(text.toUpperCase()));
@@ -131,7 +131,7 @@ describe("a forwarder", () => {
   });
 
   it("lets the service speak first", async () => {
-    const service = await uses.raw((socket) => socket.end("220 ready\r\n"));
+    const service = await fixtures.raw((socket) => socket.end("220 ready\r\n"));
     await listenOn("tcp", service.port);
     const { port } = await start(new RecordedLog());
     const client = connect({ port, host: "127.0.0.1" });
@@ -141,7 +141,7 @@ describe("a forwarder", () => {
   });
 
   it("echoes 32 MB intact through slow peers", async () => {
-    const service = await uses.raw((socket) => socket.pipe(socket));
+    const service = await fixtures.raw((socket) => socket.pipe(socket));
     await listenOn("tcp", service.port);
     const { port } = await start(new RecordedLog());
     const client = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
@@ -168,7 +168,7 @@ describe("a forwarder", () => {
   });
 
   it("resets the client if the service resets", async () => {
-    const service = await uses.raw((socket) => socket.write("x"));
+    const service = await fixtures.raw((socket) => socket.write("x"));
     await listenOn("tcp", service.port);
     const { port } = await start(new RecordedLog());
     const client = connect({ port, host: "127.0.0.1" });
@@ -179,10 +179,10 @@ describe("a forwarder", () => {
   });
 
   it("reads its token again for each connection, and resets a connection if there is no token", async () => {
-    const service = await uses.raw((socket) => socket.write("x"));
+    const service = await fixtures.raw((socket) => socket.write("x"));
     await listenOn("tcp", service.port);
     const folder = mkdtempSync(join(tmpdir(), "piko-forward-"));
-    uses.add({ [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) });
+    fixtures.add({ [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) });
     const tokenFile = join(folder, "token");
     const log = new RecordedLog();
     const { port } = await start(log, "tcp", undefined, tokenFile);
@@ -204,7 +204,7 @@ describe("a forwarder", () => {
   });
 
   it("passes a client's reset on to the service", async () => {
-    const service = await uses.raw((socket) => socket.write("x"));
+    const service = await fixtures.raw((socket) => socket.write("x"));
     await listenOn("tcp", service.port);
     const { port } = await start(new RecordedLog());
     const client = connect({ port, host: "127.0.0.1" });
@@ -214,7 +214,7 @@ describe("a forwarder", () => {
   });
 
   it("resets its connections on both sides when it is asked to stop", async () => {
-    const service = await uses.raw((socket) => socket.write("x"));
+    const service = await fixtures.raw((socket) => socket.write("x"));
     await listenOn("tcp", service.port);
     const log = new RecordedLog();
     const { port, stop } = await start(log);
@@ -228,7 +228,7 @@ describe("a forwarder", () => {
   });
 
   it("fails if its port is already in use", async () => {
-    const service = await uses.raw(() => {});
+    const service = await fixtures.raw(() => {});
     const running = runForward({
       config: {
         connect: { url: server.url, token: "", tokenFile: "", timeoutMs: 5_000, tls: NO_TLS },

@@ -14,10 +14,13 @@ export const HOP_BY_HOP: readonly number[] = [
 ];
 
 /** Response fields that are trusted because only a node sends them; they are removed from a service's responses. */
-export const NODES_OWN: readonly number[] = [names.FIELD_X_PIKO_REROUTE, names.FIELD_X_PIKO_CAPABILITIES];
+export const NODE_RESPONSE_FIELDS: readonly number[] = [
+  names.FIELD_X_PIKO_REROUTE,
+  names.FIELD_X_PIKO_CAPABILITIES,
+];
 
 /** Request fields between nodes. Each hop sets its own, or none. */
-export const REQUESTS_OWN: readonly number[] = [
+export const NODE_REQUEST_FIELDS: readonly number[] = [
   names.FIELD_X_PIKO_FORWARD,
   names.FIELD_X_PIKO_HOP_CAPABILITIES,
   names.FIELD_X_PIKO_HOP,

@@ -6,7 +6,7 @@ import { findField } from "./find-field.js";
 import type { RequestHead, ResponseHead } from "./head.js";
 
 /** The protocols that a request asks to switch to, in lower case; empty if none. */
-export function askedProtocols(head: RequestHead): string {
+export function requestedProtocols(head: RequestHead): string {
   return head.upgrade ? (findField(head, FIELD_UPGRADE) ?? "").toLowerCase() : "";
 }
 

@@ -22,7 +22,7 @@ export interface FirstScreen {
   readonly command: string;
 }
 
-const OPEN_WORDS: Readonly<Record<string, string>> = {
+const OPEN_PORT_RISKS: Readonly<Record<string, string>> = {
   upstream: "take any endpoint (see upstream.auth)",
   admin: "see the cluster (see admin.auth)",
   gossip: "join as a node (see cluster.gossip.encryption)",
@@ -51,7 +51,11 @@ export function firstScreen({ bound, command, config, nodeId, open }: FirstScree
     "",
     ...(open.length === 0
       ? []
-      : ["Anyone who reaches these ports can", ...open.map((port) => `  ${OPEN_WORDS[port] ?? port}`), ""]),
+      : [
+          "Anyone who reaches these ports can",
+          ...open.map((port) => `  ${OPEN_PORT_RISKS[port] ?? port}`),
+          "",
+        ]),
     "Expose a service, then reach it:",
     `  ${command} agent http my-endpoint 3000${isDefault ? "" : ` --connect.url ${upstream}`}`,
     `  curl -H 'x-piko-endpoint: my-endpoint' ${proxy}/`,

@@ -11,7 +11,7 @@ export interface Dispatch {
   /** Finds an upstream. Calls the exchange's `start` or `reply` before it returns, or neither if the request has to wait. */
   connect(head: RequestHead | undefined): void;
   /** The call was lost before its response. Returns whether the request continues, on another call or by waiting. */
-  again(seen: Seen): boolean;
+  retry(seen: Seen): boolean;
   /** The response timed out. Returns whether the request continues nevertheless, on another call. */
   continueAfterTimeout(nowMs: number): boolean;
   /** Checks its own timeouts, and for an upstream that has become silent; `nowMs` is on the clock's scale. */

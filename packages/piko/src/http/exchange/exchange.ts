@@ -6,7 +6,7 @@ import type { HttpError } from "../errors.js";
 import type { RequestHead, ResponseHead } from "../head.js";
 import { valueAt } from "../find-field.js";
 import { PLAIN_REQUEST, type RequestRewrite } from "../request-rewrite.js";
-import { askedProtocols, switchesTo } from "../switching.js";
+import { requestedProtocols, switchesTo } from "../switching.js";
 import { deadlineAfter, type Expiring } from "../../net/deadline-sweep.js";
 import { type Reason, REASONS, reasonOf } from "../reasons.js";
 import { CLIENT_CLOSED_REQUEST, type RequestRecord } from "../../observability/request-record.js";
@@ -47,7 +47,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
   /** The request has a body. */
   #hasBody: boolean;
   /** The protocols that the request asks to switch to, in lower case; empty for none. */
-  #asked: string;
+  #requestedProtocols: string;
   /** Bytes of the request's body, or raw ones, that have arrived. */
   #requestBytes: number;
   /** Request bytes that the client's side still counts as held. */
@@ -76,7 +76,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     this.#call = undefined;
     this.#requestEnded = true;
     this.#hasBody = false;
-    this.#asked = "";
+    this.#requestedProtocols = "";
     this.#requestBytes = 0;
     this.#heldBytes = 0;
     this.#deadlineMs = Number.POSITIVE_INFINITY;
@@ -104,7 +104,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     this.lost = undefined;
     this.#requestEnded = last;
     this.#hasBody = !last;
-    this.#asked = head.upgrade ? askedProtocols(head) : "";
+    this.#requestedProtocols = head.upgrade ? requestedProtocols(head) : "";
     this.#requestBytes = 0;
     this.#heldBytes = 0;
     this.#status = 0;
@@ -265,7 +265,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
   }
 
   onSwitch(head: ResponseHead): boolean {
-    if (!switchesTo(this.#asked, head) || !this.#requestEnded) return false;
+    if (!switchesTo(this.#requestedProtocols, head) || !this.#requestEnded) return false;
     this.#replay.forget();
     this.#phase = RAW;
     this.#status = head.status;
@@ -319,7 +319,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
       this.#phase = HELD;
       this.lost = why;
       this.record.lost(why);
-      if (seen !== "answered" && this.#replay.whole && this.#dispatch.again(seen)) return;
+      if (seen !== "answered" && this.#replay.whole && this.#dispatch.retry(seen)) return;
       this.#phase = AWAITING_HEAD;
     }
     this.#fail(why, detail);

@@ -21,7 +21,7 @@ export class RequestReplay {
   /** Bytes of the head; the body follows it. */
   #headBytes = 0;
   #trailers: Trailers | undefined = undefined;
-  #keeping = false;
+  #recording = false;
 
   /**
    * `budget`: counts the bytes held; when it is exhausted, only small requests are kept for a retry. `maxKept`: maximum
@@ -36,19 +36,19 @@ export class RequestReplay {
 
   /** All of the request that has arrived is still available. */
   get whole(): boolean {
-    return this.#keeping;
+    return this.#recording;
   }
 
   /** A request begins. */
   begin(head: RequestHead): void {
     this.#bytes.append(head.buffer, head.start, head.end);
     this.#headBytes = this.#bytes.length;
-    this.#keeping = true;
+    this.#recording = true;
   }
 
   /** Adds a part of the body. `waiting`: there is no upstream yet, so the part must be kept. */
   add(buffer: Buffer, start: number, end: number, waiting: boolean): void {
-    if (!this.#keeping) return;
+    if (!this.#recording) return;
     const limit = this.#budget.exhausted ? KEPT_BYTES : this.#maxKept;
     if (waiting || this.#bytes.length + end - start <= limit) this.#bytes.append(buffer, start, end);
     else this.forget();
@@ -56,7 +56,7 @@ export class RequestReplay {
 
   /** The request is complete. */
   end(trailers: Trailers | undefined): void {
-    if (this.#keeping && trailers !== undefined) this.#trailers = Buffer.from(trailers);
+    if (this.#recording && trailers !== undefined) this.#trailers = Buffer.from(trailers);
   }
 
   /** The head, valid until the next one is parsed. */
@@ -75,15 +75,15 @@ export class RequestReplay {
 
   /** There won't be another attempt: the response has begun, or the request has ended. */
   forget(): void {
-    if (!this.#keeping) return;
-    this.#keeping = false;
+    if (!this.#recording) return;
+    this.#recording = false;
     this.#trailers = undefined;
     this.#bytes.rewind(KEPT_BYTES);
   }
 
   /** Also releases the memory that is kept for the next request. */
   release(): void {
-    this.#keeping = false;
+    this.#recording = false;
     this.#bytes.clear();
   }
 }

@@ -19,7 +19,7 @@ const UPGRADE = asciiBytes("upgrade");
 // What happens if Connection names a field. A client could use it to strip a field that this node, the next one or the
 // service relies on for framing, routing or identity; such a message is refused.
 const NAMED_DROP = 0;
-const NAMED_ANYWAY = 1;
+const NAMED_HOP_BY_HOP = 1;
 const NAMED_REFUSE = 2;
 const NAMED: Uint8Array = new Uint8Array(names.FIELD_NAMES.length);
 for (const id of [
@@ -32,7 +32,7 @@ for (const id of [
   names.FIELD_PROXY_AUTHORIZATION,
   names.FIELD_HTTP2_SETTINGS,
 ]) {
-  NAMED[id] = NAMED_ANYWAY;
+  NAMED[id] = NAMED_HOP_BY_HOP;
 }
 for (const id of [
   names.FIELD_HOST,

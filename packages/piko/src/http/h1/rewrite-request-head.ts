@@ -7,7 +7,7 @@ import { copyAll, copyBytes } from "./copy-bytes.js";
 import * as names from "../field-names.js";
 import * as layout from "../head.js";
 import type { RequestHead } from "../head.js";
-import { HOP_BY_HOP, REQUESTS_OWN } from "../hop-fields.js";
+import { HOP_BY_HOP, NODE_REQUEST_FIELDS } from "../hop-fields.js";
 import type { RequestRewrite } from "../request-rewrite.js";
 import { writeTarget } from "./write-target.js";
 
@@ -28,7 +28,7 @@ const DROP_IF_REQUEST_ID = 10;
 const DROP_IF_TRACED = 11;
 const DROP_IF_STATE_ENDS = 12;
 const RULES: Uint8Array = new Uint8Array(names.FIELD_NAMES.length);
-for (const id of [...HOP_BY_HOP, ...REQUESTS_OWN, names.FIELD_HTTP2_SETTINGS, names.FIELD_UPGRADE]) {
+for (const id of [...HOP_BY_HOP, ...NODE_REQUEST_FIELDS, names.FIELD_HTTP2_SETTINGS, names.FIELD_UPGRADE]) {
   RULES[id] = DROP;
 }
 RULES[names.FIELD_AUTHORIZATION] = DROP_IF_CREDENTIAL;

@@ -11,7 +11,7 @@ import { copyAll, copyBytes } from "./copy-bytes.js";
 import * as names from "../field-names.js";
 import * as layout from "../head.js";
 import type { ResponseHead } from "../head.js";
-import { HOP_BY_HOP, NODES_OWN } from "../hop-fields.js";
+import { HOP_BY_HOP, NODE_RESPONSE_FIELDS } from "../hop-fields.js";
 
 // Local copies: see ascii.ts.
 const { COLON } = ascii;
@@ -49,7 +49,7 @@ const DROP_LENGTH = 2;
 const DROP_UPGRADE = 3;
 const DROP_FROM_SERVICE = 4;
 const RULES: Uint8Array = new Uint8Array(names.FIELD_NAMES.length);
-for (const id of [...HOP_BY_HOP, ...NODES_OWN]) RULES[id] = DROP;
+for (const id of [...HOP_BY_HOP, ...NODE_RESPONSE_FIELDS]) RULES[id] = DROP;
 RULES[names.FIELD_CONTENT_LENGTH] = DROP_LENGTH;
 RULES[names.FIELD_UPGRADE] = DROP_UPGRADE;
 RULES[names.FIELD_X_PIKO_REASON] = DROP_FROM_SERVICE;

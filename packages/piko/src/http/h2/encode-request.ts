@@ -6,7 +6,7 @@ import { connectionNames } from "../h1/connection-options.js";
 import { isRewritten, requestTargetCapacity, writeTarget } from "../h1/write-target.js";
 import * as layout from "../head.js";
 import type { RequestHead } from "../head.js";
-import { HOP_BY_HOP, REQUESTS_OWN } from "../hop-fields.js";
+import { HOP_BY_HOP, NODE_REQUEST_FIELDS } from "../hop-fields.js";
 import type { RequestTarget } from "../request-rewrite.js";
 import { Scratch } from "../../net/scratch.js";
 import { encodeField, encodePseudoField, FIELD_EXTRA_BYTES } from "./hpack-encoder.js";
@@ -23,7 +23,7 @@ const TRACE_STATE = 4;
 const RULES: Uint8Array = new Uint8Array(names.FIELD_NAMES.length);
 for (const id of [
   ...HOP_BY_HOP,
-  ...REQUESTS_OWN,
+  ...NODE_REQUEST_FIELDS,
   names.FIELD_HOST,
   names.FIELD_HTTP2_SETTINGS,
   names.FIELD_UPGRADE,

@@ -7,7 +7,7 @@ import { connectionNames } from "../h1/connection-options.js";
 import { LINE_INCOMPLETE, parseResponseFieldLine } from "../h1/field-line.js";
 import * as layout from "../head.js";
 import type { ResponseHead } from "../head.js";
-import { HOP_BY_HOP, NODES_OWN } from "../hop-fields.js";
+import { HOP_BY_HOP, NODE_RESPONSE_FIELDS } from "../hop-fields.js";
 import { encodeField, encodeStatus, FIELD_EXTRA_BYTES, STATUS_BYTES } from "./hpack-encoder.js";
 
 // Local copies: see ascii.ts.
@@ -20,7 +20,7 @@ const DROP_LENGTH = 2;
 const RULES: Uint8Array = new Uint8Array(names.FIELD_NAMES.length);
 for (const id of [
   ...HOP_BY_HOP,
-  ...NODES_OWN,
+  ...NODE_RESPONSE_FIELDS,
   names.FIELD_UPGRADE,
   names.FIELD_HTTP2_SETTINGS,
   names.FIELD_SEC_WEBSOCKET_ACCEPT,

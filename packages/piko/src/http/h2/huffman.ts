@@ -53,7 +53,7 @@ interface Node {
 const STATE_MASK = 0xff;
 const HAS_SYMBOL = 0x100;
 const SYMBOL_SHIFT = 16;
-const FAILS = 0x200;
+const INVALID = 0x200;
 /** Maximum length of the padding, which is shorter than an octet and all ones (section 5.2). */
 const MAX_PADDING_BITS = 7;
 
@@ -99,7 +99,7 @@ function step(root: Node, from: Node, nibble: number): number {
   let result = 0;
   for (let bit = 3; bit >= 0; bit--) {
     node = node.children[((nibble >>> bit) & 1) as 0 | 1] as Node;
-    if (node.symbol === EOS) return FAILS;
+    if (node.symbol === EOS) return INVALID;
     if (node.symbol < 0) continue;
     result = HAS_SYMBOL | (node.symbol << SYMBOL_SHIFT);
     node = root;
@@ -128,13 +128,13 @@ export function decodeHuffman(
   for (let i = start; i < end; i++) {
     const byte = buffer[i] as number;
     let next = steps[state * 16 + (byte >>> 4)] as number;
-    if ((next & (HAS_SYMBOL | FAILS)) !== 0) {
-      if ((next & FAILS) !== 0) return -1;
+    if ((next & (HAS_SYMBOL | INVALID)) !== 0) {
+      if ((next & INVALID) !== 0) return -1;
       out[at++] = next >>> SYMBOL_SHIFT;
     }
     next = steps[(next & STATE_MASK) * 16 + (byte & 15)] as number;
-    if ((next & (HAS_SYMBOL | FAILS)) !== 0) {
-      if ((next & FAILS) !== 0) return -1;
+    if ((next & (HAS_SYMBOL | INVALID)) !== 0) {
+      if ((next & INVALID) !== 0) return -1;
       out[at++] = next >>> SYMBOL_SHIFT;
     }
     state = next & STATE_MASK;

@@ -36,7 +36,7 @@ export interface StreamConnection {
 }
 
 /** The handler of a stream without an owner. */
-const NOBODY: StreamHandler = { onData() {}, onEnd() {}, onWritable() {}, onReset() {} };
+const IGNORE: StreamHandler = { onData() {}, onEnd() {}, onWritable() {}, onReset() {} };
 
 export class H2Stream {
   readonly id: number;
@@ -70,7 +70,7 @@ export class H2Stream {
 
   constructor(connection: StreamConnection, id: number, sendWindow: number, windowBytes: number) {
     this.id = id;
-    this.handler = NOBODY;
+    this.handler = IGNORE;
     this.sendWindow = sendWindow;
     this.receiveWindow = new ReceiveWindow(windowBytes);
     this.awaitsHead = false;
@@ -165,7 +165,7 @@ export class H2Stream {
 
   /** The owner has finished: queued bytes are still sent, bytes that still arrive are dropped. */
   leave(): void {
-    this.handler = NOBODY;
+    this.handler = IGNORE;
     if (this.#halfClose && this.sendEnded) this.reset(NO_ERROR);
     this.#halfClose = false;
   }
@@ -191,7 +191,7 @@ export class H2Stream {
 
   /** A piece of the body has arrived. */
   deliver(buffer: Buffer, start: number, end: number): void {
-    if (this.handler === NOBODY) {
+    if (this.handler === IGNORE) {
       this.#connection.credit(end - start);
       return;
     }
@@ -263,7 +263,7 @@ export class H2Stream {
   #close(reset: boolean): void {
     if (this.closed) return;
     this.closed = true;
-    this.handler = NOBODY;
+    this.handler = IGNORE;
     this.#pending.clear();
     this.#trailers = undefined;
     if (this.#held > 0) this.#connection.credit(this.#held);

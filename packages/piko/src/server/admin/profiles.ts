@@ -13,7 +13,7 @@ const CPU_INTERVAL_US = 1_000;
 /** Average number of bytes per sample of the heap: V8's default. */
 const HEAP_INTERVAL_BYTES = 32_768;
 /** Interval of spaces before the JSON: they mean nothing there, and keep the connection from being closed as idle. */
-const SIGN_OF_LIFE_MS = 5_000;
+const HEARTBEAT_MS = 5_000;
 
 export class Profiles {
   readonly #clock: Clock;
@@ -68,7 +68,7 @@ export class Profiles {
     return new Promise((resolve) => {
       const step = (): void => {
         response.write(" ");
-        timer = clock.setTimeout(next, Math.min(SIGN_OF_LIFE_MS, endMs - clock.now()));
+        timer = clock.setTimeout(next, Math.min(HEARTBEAT_MS, endMs - clock.now()));
       };
       const next = (): void => {
         if (clock.now() >= endMs) done();
@@ -79,7 +79,7 @@ export class Profiles {
         response.off("close", done);
         resolve();
       };
-      let timer = clock.setTimeout(next, Math.min(SIGN_OF_LIFE_MS, ms));
+      let timer = clock.setTimeout(next, Math.min(HEARTBEAT_MS, ms));
       response.write(" ");
       response.once("close", done);
     });

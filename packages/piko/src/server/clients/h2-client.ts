@@ -232,7 +232,7 @@ export class H2Client
       this.#connection.refuse(stream, PROTOCOL_ERROR);
       return;
     }
-    const refusal = this.#judge(stream, last);
+    const refusal = this.#findRefusal(stream, last);
     if (refusal === undefined) return;
     context.logger.debug("request refused", { "client-ip": this.client.address, error: refusal.message });
     context.onRefused(refusal);
@@ -240,7 +240,7 @@ export class H2Client
   }
 
   /** Begins a request or resets its stream; returns an error if the request must be answered with it. */
-  #judge(stream: H2Stream, last: boolean): HttpError | undefined {
+  #findRefusal(stream: H2Stream, last: boolean): HttpError | undefined {
     const { config, requestHead: head } = this.#context;
     const fields = this.requestFields;
     if (fields.tooLarge) return HTTP_ERRORS.HEAD_SIZE;

@@ -158,9 +158,9 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
     const context = this.#context;
     const trusted = context.config.trustedProxies.includes(address);
     // Proxies and nodes carry requests of many clients. If nodes have secrets, the first request identifies a node.
-    const subject = !trusted && (context.hasHopSecret || !context.isNode(address));
-    const counted = subject && this.#clients.enter(address);
-    const surplus = subject && !counted;
+    const limited = !trusted && (context.hasHopSecret || !context.isNode(address));
+    const counted = limited && this.#clients.enter(address);
+    const surplus = limited && !counted;
     const secureSocket = socket.socket instanceof TLSSocket ? socket.socket : undefined;
     const choosesHttp2 = secureSocket?.alpnProtocol === "h2";
     // A surplus connection may be another node's, at the same address as clients that have used up the limit.
@@ -211,10 +211,10 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
 
   /** Adds a connection that only another node's request can keep. Nodes send one at once, so the oldest may be evicted. */
   #addSurplus(socket: ByteSocket): void {
-    const [longest] = this.#surplus;
-    if (longest !== undefined && this.#surplus.size >= MAX_REFUSED) {
-      this.#surplus.delete(longest);
-      longest.destroy();
+    const [oldest] = this.#surplus;
+    if (oldest !== undefined && this.#surplus.size >= MAX_REFUSED) {
+      this.#surplus.delete(oldest);
+      oldest.destroy();
     }
     this.#surplus.add(socket);
   }

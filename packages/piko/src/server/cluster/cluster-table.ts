@@ -137,7 +137,7 @@ export class ClusterTable {
     if (node === undefined || node[kind] !== "") return false;
     node[kind] = address;
     this.#index(node);
-    return choosable(node);
+    return isSelectable(node);
   }
 
   /** The node has withdrawn an address: its next run begins under the same id. */
@@ -172,14 +172,14 @@ export class ClusterTable {
       if (count <= 0) node.withdrawn.delete(endpointId);
       return this.#setCount(node, endpointId, count);
     }
-    return choosable(node) && node.endpoints.has(endpointId);
+    return isSelectable(node) && node.endpoints.has(endpointId);
   }
 
   #setCount(node: RemoteNode, endpointId: string, count: number): boolean {
     const had = node.endpoints.has(endpointId);
     if (count > 0) node.endpoints.set(endpointId, count);
     else node.endpoints.delete(endpointId);
-    if (!choosable(node)) return false;
+    if (!isSelectable(node)) return false;
     if (count > 0 && !had) this.#add(endpointId, node);
     else if (count <= 0 && had) this.#drop(endpointId, node);
     return count > 0;
@@ -267,7 +267,7 @@ export class ClusterTable {
   }
 
   #index(node: RemoteNode): void {
-    if (!choosable(node)) return;
+    if (!isSelectable(node)) return;
     for (const endpointId of node.endpoints.keys()) this.#add(endpointId, node);
   }
 
@@ -290,6 +290,6 @@ export class ClusterTable {
   }
 }
 
-function choosable(node: RemoteNode): boolean {
+function isSelectable(node: RemoteNode): boolean {
   return node.status === "active" && node.complete;
 }

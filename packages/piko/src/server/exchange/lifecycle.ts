@@ -36,7 +36,7 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
   readonly #dispatch: NodeDispatch;
   readonly #context: ProxyContext;
   readonly #rewrite: MutableRewrite;
-  readonly #madeId: Buffer;
+  readonly #generatedId: Buffer;
   /** The endpoint of the last request; the next request usually has the same. */
   #lastEndpointId: string;
   readonly #fields: CredentialFields;
@@ -67,7 +67,7 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
     this.#forwarded = false;
     this.#fromNode = false;
     // Overwritten for each request.
-    this.#madeId = exchange.record.id.bytes.subarray(0, MADE_BYTES);
+    this.#generatedId = exchange.record.id.bytes.subarray(0, MADE_BYTES);
     const forwardedFor = Buffer.from(client.client.address, "latin1");
     const { trace } = exchange.record;
     this.#rewrite = { ...PLAIN_REQUEST, forwardedFor, trace, connectionClose: true };
@@ -100,7 +100,7 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
     const { id } = this.#exchange.record;
     const keeps = trusted && id.length > 0;
     if (!keeps) id.make();
-    this.#rewrite.requestId = keeps ? undefined : this.#madeId;
+    this.#rewrite.requestId = keeps ? undefined : this.#generatedId;
   }
 
   /** Authenticates before anything else in the request is checked. Requests about the server itself need no token. */

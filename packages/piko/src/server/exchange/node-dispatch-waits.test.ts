@@ -59,7 +59,7 @@ function setUp(...ids: string[]) {
       lose: (why: "unreachable" | "rerouted") => {
         sent = false;
         if (why === "unreachable") table.onFailure(table.get(idOf(tried)) as RemoteNode, clock.now());
-        return dispatch.again("no");
+        return dispatch.retry("no");
       },
       get sent() {
         return sent;
@@ -142,7 +142,7 @@ describe("a request whose only node can't be reached", () => {
   it("fails if it may have been acted on", () => {
     const { request } = setUp("a");
     const { dispatch } = request("POST");
-    expect(dispatch.again("maybe")).toBe(false);
+    expect(dispatch.retry("maybe")).toBe(false);
   });
 });
 

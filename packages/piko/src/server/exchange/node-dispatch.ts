@@ -141,7 +141,7 @@ export class NodeDispatch implements Dispatch, Waiter {
    * Retries the request on another upstream if the first can't have acted on it, or if it is safe to retry. (Called only while
    * all of it is still buffered.)
    */
-  again(seen: Seen): boolean {
+  retry(seen: Seen): boolean {
     if (seen !== "no" && !isIdempotent(this.target.method)) return false;
     const upstream = this.#upstream;
     this.#failed = seen === "stale" ? undefined : upstream;
@@ -174,11 +174,11 @@ export class NodeDispatch implements Dispatch, Waiter {
 
   /** The timeout has expired: moves the request, even if a silent agent has accepted it, rather than answer 504. */
   continueAfterTimeout(nowMs: number): boolean {
-    return this.#leaveSilence(nowMs, true);
+    return this.#moveIfSilent(nowMs, true);
   }
 
   sweep(nowMs: number): void {
-    if (!this.#waiting) this.#leaveSilence(nowMs, false);
+    if (!this.#waiting) this.#moveIfSilent(nowMs, false);
     else if (nowMs >= this.#waitUntilMs) {
       this.#stopWaiting("expired");
       this.#noUpstream();
@@ -291,7 +291,7 @@ export class NodeDispatch implements Dispatch, Waiter {
    * Moves a request that its silent upstream leaves unanswered, if there is a better upstream. A request that an agent has
    * accepted stays there until it is `overdue`. A request that an agent or node may have seen moves only if it is safe to retry.
    */
-  #leaveSilence(nowMs: number, overdue: boolean): boolean {
+  #moveIfSilent(nowMs: number, overdue: boolean): boolean {
     const upstream = this.#upstream;
     if (upstream === undefined || !this.#exchange.repeatable) return false;
     if (!isSilent(upstream, nowMs) && !(overdue && this.#isDoubtful(upstream, nowMs))) return false;

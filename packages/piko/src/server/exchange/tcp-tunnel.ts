@@ -34,7 +34,7 @@ const CAPABILITIES = `${CAPABILITIES_FIELD}: ${HALF_CLOSE}\r\n`;
  * A Go peer that ends has closed both directions, and further data for it is dropped. If the other side still sends data after
  * this time, it is cut, like a peer of a closed socket. Not at once, because the last bytes must get through first.
  */
-const UNWANTED_MS = 10_000;
+const DISCARD_MS = 10_000;
 
 /**
  * Answers a TCP dial: with a 101, after which the client's socket is joined to a stream, or with a refusal. False if this node
@@ -234,7 +234,7 @@ class TcpTunnel implements WebSocketHandler {
     else this.#stream?.consume(end - start);
   }
 
-  /** Drops data for a client that has closed; resets the stream after `UNWANTED_MS`. */
+  /** Drops data for a client that has closed; resets the stream after `DISCARD_MS`. */
   #drop(count: number): void {
     if (this.#isPatient) {
       this.#stream?.consume(count);
@@ -245,14 +245,14 @@ class TcpTunnel implements WebSocketHandler {
     this.#finishIfOver();
   }
 
-  /** Drops data for a service that has closed; resets the client after `UNWANTED_MS`. */
+  /** Drops data for a service that has closed; resets the client after `DISCARD_MS`. */
   #refuse(): void {
     const webSocket = this.#webSocket;
     if (!this.#isPatient && webSocket?.socket.unsentBytes === 0) webSocket.reset();
   }
 
   get #isPatient(): boolean {
-    return this.#context.clock.now() - this.#closedMs < UNWANTED_MS;
+    return this.#context.clock.now() - this.#closedMs < DISCARD_MS;
   }
 
   #onWritable(): void {

@@ -240,7 +240,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
     this.#counts.opened++;
     tunnel.tenant?.add(tunnel);
     this.#expiries.watch(tunnel, tunnel.untilMs);
-    if (isAudited(tunnel)) this.auth.audit?.opened(askedBy(tunnel));
+    if (isAudited(tunnel)) this.auth.audit?.opened(requesterOf(tunnel));
     this.logger.info("upstream connected", describe(tunnel));
   }
 
@@ -272,7 +272,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
     tunnel.tenant?.remove(tunnel);
     const what = reason === AUTHORITY_GONE ? "certificate" : "token";
     this.logger.info(`upstream ${what} is no longer valid`, { ...describe(tunnel), reason });
-    if (isAudited(tunnel)) this.auth.audit?.lost(askedBy(tunnel), reason);
+    if (isAudited(tunnel)) this.auth.audit?.lost(requesterOf(tunnel), reason);
   }
 
   onDoubt(tunnel: Tunnel): void {
@@ -286,7 +286,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
     this.#upstreams.remove(tunnel);
     tunnel.tenant?.remove(tunnel);
     if (isAudited(tunnel) && !this.#expiries.knows(tunnel)) {
-      this.auth.audit?.lost(askedBy(tunnel), error === undefined ? "closed" : error.message);
+      this.auth.audit?.lost(requesterOf(tunnel), error === undefined ? "closed" : error.message);
     }
     this.#expiries.forget(tunnel);
     this.#leave(tunnel.clientIp);
@@ -366,7 +366,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
 }
 
 /** The sender of a tunnel's upgrade request, for the audit log. */
-function askedBy({ certificate, clientIp, endpointId, identity, tenantId }: Tunnel): Asked {
+function requesterOf({ certificate, clientIp, endpointId, identity, tenantId }: Tunnel): Asked {
   return { address: clientIp, tenantId, endpointId, identity, credential: undefined, certificate };
 }
 
