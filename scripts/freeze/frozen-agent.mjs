@@ -73,7 +73,7 @@ async function watch(stand, { late, rate, seconds, returnMs }, { freeze, thaw })
   thaw();
   const thawedMs = nowMs();
   const isBack = async () =>
-    timeUntilBack(load.asked, await stand.services.arrivals(thawedMs), thawedMs) !== undefined;
+    timeToReturn(load.asked, await stand.services.arrivals(thawedMs), thawedMs) !== undefined;
   while (!(await isBack()) && nowMs() - thawedMs < returnMs + 2 * WINDOW_MS) await pause(WINDOW_MS);
   const asked = await load.stop();
   const arrivals = await stand.services.arrivals();
@@ -121,7 +121,7 @@ async function watch(stand, { late, rate, seconds, returnMs }, { freeze, thaw })
     `more than ${MAX_SHARE * 100} % of new requests went to the silent tunnel`,
   );
 
-  const backMs = timeUntilBack(asked, arrivals, thawedMs);
+  const backMs = timeToReturn(asked, arrivals, thawedMs);
   findings.add("back in use", backMs === undefined ? "not yet" : `after ${(backMs / 1_000).toFixed(1)} s`);
   findings.promise(
     backMs !== undefined && backMs <= returnMs,
@@ -136,7 +136,7 @@ async function watch(stand, { late, rate, seconds, returnMs }, { freeze, thaw })
  * @param {{ id: number, agent: number, atMs: number }[]} arrivals
  * @param {number} thawedMs
  */
-function timeUntilBack(asked, arrivals, thawedMs) {
+function timeToReturn(asked, arrivals, thawedMs) {
   const through = new Set(arrivals.filter(({ agent }) => agent === FROZEN).map(({ id }) => id));
   // The last requests may not have arrived yet.
   const fresh = asked.filter(({ startMs }) => startMs >= thawedMs);

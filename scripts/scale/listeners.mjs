@@ -7,7 +7,7 @@ import { startBalancer } from "./balancer.mjs";
 
 const OPENING = 32;
 /** Maximum time until a listener has all its tunnels: several attempts through the balancer, on a busy machine. */
-const WHOLE_MS = 60_000;
+const CONNECT_TIMEOUT_MS = 60_000;
 
 /** @typedef {{ prefix: string, urls: readonly string[], tunnels: number, count: number }} Task */
 
@@ -29,14 +29,16 @@ async function urlFor(/** @type {number} */ number, /** @type {Task} */ { tunnel
 }
 
 /** Waits until a listener has all its tunnels. */
-async function whole(/** @type {import("@piko/client").Listener} */ listener) {
-  const signal = AbortSignal.timeout(WHOLE_MS);
+async function untilConnected(/** @type {import("@piko/client").Listener} */ listener) {
+  const signal = AbortSignal.timeout(CONNECT_TIMEOUT_MS);
   const { endpointId } = listener;
   for (;;) {
     const { open: count, wanted } = listener.tunnels;
     if (count >= wanted) return;
     await once(listener, "tunnels", { signal }).catch((cause) => {
-      throw new Error(`${endpointId}: ${count} of ${wanted} tunnels after ${WHOLE_MS} ms`, { cause });
+      throw new Error(`${endpointId}: ${count} of ${wanted} tunnels after ${CONNECT_TIMEOUT_MS} ms`, {
+        cause,
+      });
     });
   }
 }
@@ -47,7 +49,7 @@ async function openOne(/** @type {Task} */ task) {
   const url = await urlFor(number, task);
   const listener = await listen(`${prefix}-${number}`, { url, tunnels, connectTimeoutMs: 120_000 });
   listener.on("tunnels", () => (lastChangeMs = Date.now()));
-  await whole(listener);
+  await untilConnected(listener);
   open.push(listener);
 }
 
@@ -84,7 +86,7 @@ function churn(/** @type {Task} */ task) {
 async function stopChurn() {
   clearInterval(timer);
   await Promise.all(changing);
-  await Promise.all(open.map(whole));
+  await Promise.all(open.map(untilConnected));
   const endpoints = open.map(({ endpointId, tunnels }) => [endpointId, tunnels.nodeIds]);
   return { lastChangeMs, changes, endpoints };
 }

@@ -44,7 +44,7 @@ async function start(flags: Readonly<Record<string, string>> = {}): Promise<Runn
 }
 
 /** An agent whose token expires in `lifeS` seconds. It gets this token once it runs: starting takes a while on a busy machine. */
-async function startWithLife(server: RunningServer, service: Service, lifeS: number): Promise<Program> {
+async function startWithLifetime(server: RunningServer, service: Service, lifeS: number): Promise<Program> {
   put(create(1_800));
   const agent = await startAgent(scene, server.upstream, "web", service.addr, {
     flags: ["--connect.token-file", tokenFile],
@@ -102,7 +102,7 @@ describe("a token that expires", () => {
   it("takes its tunnel out of use at once, lets streams finish within the grace period, and can be replaced", async () => {
     const service = await Service.start(scene);
     const server = await start({ "upstream.auth.expiry-grace": "2s", "proxy.reconnect-wait": "0s" });
-    const agent = await startWithLife(server, service, 12);
+    const agent = await startWithLifetime(server, service, 12);
     const long = await RawClient.connect(scene, server.proxy);
     long.send("GET /events?count=100&ms=200 HTTP/1.1\r\nHost: web.test\r\n\r\n");
     await service.request("/events");
@@ -126,7 +126,7 @@ describe("a token that expires", () => {
     const service = await Service.start(scene);
     const server = await start({ "upstream.auth.disable-disconnect-on-expiry": "true" });
     const lifeS = 6;
-    await startWithLife(server, service, lifeS);
+    await startWithLifetime(server, service, lifeS);
     const endMs = Date.now() + (lifeS + 1) * 1_000;
     await eventually(() => Date.now() > endMs, "the token's end");
     expect((await curl(server.proxy, "web", "/item?i=1")).status).toBe(200);

@@ -211,7 +211,7 @@ describe("a cluster with keys", () => {
     const [a] = await startCluster(scene, ["a"], REQUIRED);
     const x = launchServer(scene, { ...flags, "cluster.join": a.gossip, "cluster.join-timeout": "20s" });
     await x.waitForLine(({ text }) => text.includes(logged), logged);
-    await a.program.waitForLine(({ text }) => text.includes("gossip message dropped"), "word of it");
+    await a.program.waitForLine(({ text }) => text.includes("gossip message dropped"), "its warning");
     expect(await dropped(a, reason)).toBeGreaterThan(0);
     expect((await adminJson<ListedNode[]>(a, "/status/cluster/nodes")).length).toBe(1);
     await x.kill();

@@ -14,13 +14,13 @@ import { perTest } from "../harness/stage.js";
 
 const scene = perTest();
 const available = await haveNetworkLab();
-/** After a minute, dead nodes have been forgotten by all others: then healing takes more than hearing from each other again. */
+/** After a minute, the others have forgotten a dead node: to heal, the nodes must learn about each other anew. */
 const SPLIT_MS = LONG ? 60_000 : 4_000;
 const LOSS_MS = LONG ? 300_000 : 10_000;
 const START_MS = 60_000;
 /** A dead node is declared unreachable after 3 s; on a busy machine that takes longer. */
-const GIVEN_UP_MS = 30_000;
-const WHOLE_AGAIN_MS = LONG ? 10_000 : PATIENCE_MS;
+const UNREACHABLE_MS = 30_000;
+const HEALED_MS = LONG ? 10_000 : PATIENCE_MS;
 
 interface Place {
   readonly id: string;
@@ -96,15 +96,15 @@ describe.skipIf(!available)("a cluster whose network", { timeout: 600_000 }, () 
       left.map(({ host }) => host),
       right.map(({ host }) => host),
     );
-    await Promise.all([untilAllReach(left, GIVEN_UP_MS), untilAllReach(right, GIVEN_UP_MS)]);
+    await Promise.all([untilAllReach(left, UNREACHABLE_MS), untilAllReach(right, UNREACHABLE_MS)]);
     await delay(SPLIT_MS);
     await Promise.all([untilKnown(left, 0), untilKnown(right, 0)]);
     const healedMs = await heal(places);
-    await untilAllReach(places, WHOLE_AGAIN_MS);
+    await untilAllReach(places, HEALED_MS);
     const tookMs = performance.now() - healedMs;
     if (LONG) {
       process.stderr.write(`${few} + ${many} nodes: whole ${Math.round(tookMs)} ms after the heal\n`);
-      expect(tookMs).toBeLessThan(WHOLE_AGAIN_MS);
+      expect(tookMs).toBeLessThan(HEALED_MS);
     }
   });
 
@@ -114,15 +114,15 @@ describe.skipIf(!available)("a cluster whose network", { timeout: 600_000 }, () 
     if (a === undefined || b === undefined || c === undefined) throw new Error("no places");
     await a.host.dropPacketsFrom([b.host]);
     // Neither gets answers from the other: a doesn't receive b's packets, so b gets none from a either.
-    await eventually(async () => (await activeNodes(a.server)) === "a c", "a without b", GIVEN_UP_MS);
-    await eventually(async () => (await activeNodes(b.server)) === "b c", "b without a", GIVEN_UP_MS);
+    await eventually(async () => (await activeNodes(a.server)) === "a c", "a without b", UNREACHABLE_MS);
+    await eventually(async () => (await activeNodes(b.server)) === "b c", "b without a", UNREACHABLE_MS);
     await delay(SPLIT_MS);
     const seen = await Promise.all(places.map(({ server }) => activeNodes(server)));
     expect(seen).toEqual(["a c", "b c", "a b c"]);
     for (const endpoint of ["a", "b", "c"])
       expect((await ask(c.server, endpoint, "/item?i=1")).status).toBe(200);
     await heal(places);
-    await untilAllReach(places, WHOLE_AGAIN_MS);
+    await untilAllReach(places, HEALED_MS);
     expect(count(c, "node unreachable")).toBe(0);
   });
 
@@ -133,6 +133,6 @@ describe.skipIf(!available)("a cluster whose network", { timeout: 600_000 }, () 
     await delay(LOSS_MS);
     expect(places.map((place) => count(place, "node unreachable"))).toEqual([0, 0, 0, 0, 0]);
     await heal(places);
-    await untilAllReach(places, WHOLE_AGAIN_MS);
+    await untilAllReach(places, HEALED_MS);
   });
 });

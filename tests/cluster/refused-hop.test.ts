@@ -91,7 +91,7 @@ describe("while the only node with an endpoint refuses connections", () => {
         (await metric(near.admin, 'piko_upstreams_remote_requests_total{node_id="far"}')) ?? 0;
       const before = await sent();
       const answers = Promise.all(Array.from({ length: 10 }, request));
-      await eventually(async () => (await sent()) >= before + 10, "requests on their way");
+      await eventually(async () => (await sent()) >= before + 10, "requests in flight");
       await gate.open();
       expect(await answers).toEqual(Array.from({ length: 10 }, () => 200));
     },

@@ -12,7 +12,7 @@ import { CHANGED, NOT_RUN, PRINTED, SAMPLES } from "./exceptions.js";
 import { commandsOf, type Fence, fencesOf, kindOf, ROOT } from "./fences.js";
 
 /** Long-running programs: which of them replace each other, and what shows that they are ready, a log line or an open port. */
-const STAYING: readonly {
+const LONG_RUNNING: readonly {
   pattern: RegExp;
   place: (match: RegExpExecArray) => string;
   ready: string | undefined;
@@ -92,7 +92,7 @@ export class Guide {
         .replace(/ &$/, "")
         .replace("$!", last),
     );
-    for (const { pattern, place, ready } of STAYING) {
+    for (const { pattern, place, ready } of LONG_RUNNING) {
       const match = pattern.exec(command);
       if (match === null) continue;
       await this.#start(place(match), command, ready);

@@ -73,7 +73,7 @@ class Clients {
     socket.handler?.onClose(undefined);
     check(gone() === 1, "a connection that isn't gone");
     check(metrics.inFlight === 0, "a request without an end");
-    check(budget.used === kept && this.#shared.unsent.used === 0, "bytes that nobody lets go of");
+    check(budget.used === kept && this.#shared.unsent.used === 0, "bytes that are never released");
     tunnel.streams.length = 0;
     // Often enough that the other connection isn't closed because it is idle.
     if (late) this.#ask();
@@ -216,7 +216,7 @@ class Services {
       else summary.lost++;
     }
     check(this.#pool.connectionCount === 0, "a connection that isn't gone");
-    check(this.#budget.used === 0, "bytes that nobody lets go of");
+    check(this.#budget.used === 0, "bytes that are never released");
   }
 
   #ask(random: SeededRandom): Requester {

@@ -98,7 +98,7 @@ export class ConnectionEnd {
         await new Promise<void>((resolve) => void this.#waiting.add(resolve));
       }
     };
-    await within(wait(), "such a thing", ms).catch((error: unknown) => {
+    await within(wait(), "expected outcome", ms).catch((error: unknown) => {
       throw new Error(`${String(error)}: ${what()}`, { cause: error });
     });
   }

@@ -29,7 +29,7 @@ export class ServiceUpgrades {
 
   /** Waits until `holds` for the connection whose URL begins with `prefix`. */
   until(prefix: string, holds: (upgrade: Upgrade) => boolean = () => true, ms?: number): Promise<Upgrade> {
-    return within(this.#find(prefix, holds), `such an upgrade of ${prefix} at the service`, ms);
+    return within(this.#find(prefix, holds), `expected upgrade of ${prefix} at the service`, ms);
   }
 
   closeAll(): void {

@@ -350,7 +350,7 @@ describe("a handshake", () => {
     });
     scene.defer(() => silent.forEach((socket) => socket.destroy()));
     for (let i = 0; i < 20; i++) expect(await ask(server, "proxy")).toBe(ACCEPTED.proxy);
-    await eventually(() => ended === silent.length, "an end of each");
+    await eventually(() => ended === silent.length, "the end of each connection");
   });
 
   it("beyond the limit for one address is refused, and others are served again when there is room", async () => {

@@ -94,7 +94,10 @@ describe.skipIf(!available)("a name with a slow address followed by a dead one i
       return /"far"/.test(stdout);
     }, "cluster of two");
     const ask = "curl -s -H 'x-piko-endpoint: web' http://127.0.0.1:8000/hello";
-    await eventually(async () => (await near.run(ask)).stdout === "hello from afar", "answer by way of far");
+    await eventually(
+      async () => (await near.run(ask)).stdout === "hello from afar",
+      "answer through the far host",
+    );
     const forwarded = await near.run("curl -s 'http://127.0.0.1:8002/status/upstream/endpoints?forward=far'");
     expect(forwarded.stdout).toContain('"web"');
   });

@@ -148,7 +148,7 @@ describe("a service that never sends its response", () => {
       last = (last + piece.toString("latin1")).slice(-300);
     });
     for (const client of [deaf, listening]) client.send(get("/"));
-    await eventually(() => last.includes("HTTP/1.1 504 "), "504 behind the interim responses");
+    await eventually(() => last.includes("HTTP/1.1 504 "), "504 after the interim responses");
     await eventually(() => ended.length === 2, "both requests at the service");
     await Promise.all(ended);
     for (const peak of await watch.stop()) expect(peak).toBeLessThan(150);

@@ -131,7 +131,10 @@ describe("a request for an endpoint whose only agent has just left", () => {
     const waiting = async (): Promise<string> => await (await fetch(`http://${server.admin}/metrics`)).text();
     const client = await RawClient.connect(scene, server.proxy);
     client.send(get("/item?i=1"));
-    await eventually(async () => (await waiting()).includes("piko_upstreams_waiting_requests 1"), "the wait");
+    await eventually(
+      async () => (await waiting()).includes("piko_upstreams_waiting_requests 1"),
+      "the waiting request",
+    );
     client.socket.destroy();
     await eventually(async () => (await waiting()).includes("piko_upstreams_waiting_requests 0"), "the end");
   });

@@ -151,7 +151,7 @@ async function serveAnother(): Promise<void> {
 async function passBytes(client: RawClient): Promise<void> {
   const text = "GET /evil HTTP/1.1\r\n\r\n\0\xff";
   client.send(text);
-  await eventually(() => recorder.raw === text, "bytes behind the 101");
+  await eventually(() => recorder.raw === text, "bytes after the 101");
 }
 
 function withoutDates(bytes: Buffer): string {
