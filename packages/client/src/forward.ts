@@ -95,6 +95,6 @@ function checkProtocol(protocol: Http2Protocol, { tls }: ServiceAddress): void {
   const known = ["h2c", "h2", "grpc"].includes(protocol);
   const fits = known && (protocol === "grpc" || (protocol === "h2") === (tls !== undefined));
   if (fits) return;
-  const reason = known ? (protocol === "h2" ? "is with TLS" : "is without TLS") : "is unknown";
+  const reason = known ? (protocol === "h2" ? "uses TLS" : "doesn't use TLS") : "is unknown";
   throw new ClientError("PIKO_CLIENT_BAD_OPTION", `protocol: ${protocol} ${reason}`);
 }

@@ -156,6 +156,6 @@ async function makeKey({ kind, path }: Configured, bytes: Buffer): Promise<Verif
     return hmacKey(bytes.subarray(0, end));
   }
   const key = publicKey(parsePublicKey(bytes.toString("utf8"), kind));
-  if (key === undefined) throw new Error("verifies no algorithm");
+  if (key === undefined) throw new Error("fits no supported algorithm");
   return key;
 }

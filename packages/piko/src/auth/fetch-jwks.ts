@@ -49,7 +49,7 @@ export function fetchJwks(url: URL, timeoutMs: number, clock: Clock, signal: Abo
       incoming.once("error", fail);
       incoming.once("end", () => finish(() => resolve(Buffer.concat(parts))));
     });
-    outgoing.once("close", () => fail(new Error("closed without a whole answer")));
+    outgoing.once("close", () => fail(new Error("closed before the answer was complete")));
     outgoing.end();
   });
 }

@@ -58,7 +58,7 @@ describe("a fetch", () => {
       "half an answer",
       (_, response) =>
         void response.writeHead(200, { "content-length": "9" }).write("x", () => response.destroy()),
-      "closed without a whole answer",
+      "closed before the answer was complete",
     ],
     ["a closed connection", (request) => request.socket.destroy(), "socket hang up"],
   ])("fails at %s", async (_name, answer, message) => {

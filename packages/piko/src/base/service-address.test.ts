@@ -34,8 +34,8 @@ it.each([
   ["0", "http", "port 0 can't be connected to"],
   ["ftp://app", "http", 'invalid url: scheme "ftp"'],
   ["http://", "http", 'invalid url "http://"'],
-  ["https://app", "h2c", "protocol h2c is without TLS: set h2 or grpc"],
-  ["http://app", "h2", "protocol h2 is with TLS: set h2c or grpc"],
+  ["https://app", "h2c", "protocol h2c doesn't use TLS: set h2 or grpc"],
+  ["http://app", "h2", "protocol h2 uses TLS: set h2c or grpc"],
 ] as const)("rejects %s for %s", (text, protocol, message) => {
   expect(() => parseServiceAddress(text, protocol)).toThrow(message);
 });

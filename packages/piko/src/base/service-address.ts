@@ -40,8 +40,9 @@ export function parseServiceAddress(text: string, protocol: ListenerProtocol): S
 function parseServiceUrl(text: string, protocol: ListenerProtocol): ServiceAddress {
   const url = parseUrl(text, ["http", "https"]);
   const scheme = url.protocol === "https:" ? "https" : "http";
-  if (protocol === "h2c" && scheme === "https") throw schemeError(text, "h2c is without TLS: set h2 or grpc");
-  if (protocol === "h2" && scheme === "http") throw schemeError(text, "h2 is with TLS: set h2c or grpc");
+  if (protocol === "h2c" && scheme === "https")
+    throw schemeError(text, "h2c doesn't use TLS: set h2 or grpc");
+  if (protocol === "h2" && scheme === "http") throw schemeError(text, "h2 uses TLS: set h2c or grpc");
   return {
     scheme,
     host: url.hostname.replace(/^\[(.*)\]$/, "$1"),

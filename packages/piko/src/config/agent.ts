@@ -177,10 +177,10 @@ const LISTENER_SETTINGS: Section<ListenerSettings> = section(
   },
   (listener, report) => {
     if (listener.protocol !== "http" && listener.healthCheck.path !== "") {
-      report(["healthCheck", "path"], "is for http: set tcp in its place");
+      report(["healthCheck", "path"], "is for http: set tcp instead");
     }
     if (listener.protocol === "tcp" && listener.hostHeader !== "") {
-      report(["hostHeader"], "is for http: bytes of tcp are passed on as they are");
+      report(["hostHeader"], "is for http: TCP connections are passed on unchanged");
     }
     if (listener.protocol === "tcp" && listener.addr.includes("://")) {
       report(

@@ -41,19 +41,19 @@ it.each([
   [secrets(9), "proxy.auth.hmac_secret_key_files: has 9 files: at most 8"],
   [
     `${secrets(1)}, hmac_secret_key: x`,
-    "proxy.auth.hmac_secret_key_files: excludes hmac_secret_key and hmac_secret_key_file",
+    "proxy.auth.hmac_secret_key_files: can't be set together with hmac_secret_key or hmac_secret_key_file",
   ],
   [
     `${secrets(1)}, hmac_secret_key_file: /dev/null`,
-    "proxy.auth.hmac_secret_key_files: excludes hmac_secret_key and hmac_secret_key_file",
+    "proxy.auth.hmac_secret_key_files: can't be set together with hmac_secret_key or hmac_secret_key_file",
   ],
   [
     "hmac_secret_key: x, hmac_secret_key_file: /dev/null",
-    "proxy.auth.hmac_secret_key_file: excludes hmac_secret_key",
+    "proxy.auth.hmac_secret_key_file: can't be set together with hmac_secret_key",
   ],
   [
     `${secrets(1)}, jwks: {endpoint: "https://x.test/"}`,
-    "proxy.auth.jwks.endpoint: excludes hmac_secret_key_files",
+    "proxy.auth.jwks.endpoint: can't be set together with hmac_secret_key_files",
   ],
   ["audience: x", "proxy.auth.audience: has no effect without a key: no token would be checked"],
 ])("%s is rejected", (settings, problem) => {

@@ -184,9 +184,10 @@ export function checkTenants(tenants: readonly TenantConfig[], report: Report): 
   const seen = new Set<string>();
   tenants.forEach(({ auth: tokens, id }, index) => {
     if (id === "") report(["tenants", index, "id"], "is required");
-    else if (seen.has(id)) report(["tenants", index, "id"], `is there twice (${JSON.stringify(id)})`);
+    else if (seen.has(id)) report(["tenants", index, "id"], `appears twice (${JSON.stringify(id)})`);
     seen.add(id);
-    if (!hasKeys(tokens)) report(["tenants", index, "auth"], "needs a key: tenants are told by their tokens");
+    if (!hasKeys(tokens))
+      report(["tenants", index, "auth"], "needs a key: tenants are identified by their tokens");
   });
 }
 
@@ -198,7 +199,7 @@ export function checkTenants(tenants: readonly TenantConfig[], report: Report): 
 export function parsePublicKey(pem: string, kind: "rsa" | "ec"): KeyObject {
   const expected = `must be ${kind === "rsa" ? "an RSA" : "an elliptic curve"} public key as PEM text`;
   if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(pem)) {
-    throw new RangeError(`${expected} (it is a private key, which belongs to who makes tokens)`);
+    throw new RangeError(`${expected} (it is a private key, which only the issuer of tokens should have)`);
   }
   let key: KeyObject;
   try {
@@ -247,16 +248,19 @@ function keyNames(config: TokenConfig): readonly string[] {
 
 function checkKeys(config: TokenConfig, report: Report): void {
   for (const [key, path, name] of KEY_PAIRS) {
-    if (config[key] !== "" && config[path] !== "") report([path], `excludes ${name}`);
+    if (config[key] !== "" && config[path] !== "") report([path], `can't be set together with ${name}`);
   }
   const { hmacSecretKey, hmacSecretKeyFile, hmacSecretKeyFiles } = config;
   if (hmacSecretKeyFiles.length > 0 && hmacSecretKey + hmacSecretKeyFile !== "")
-    report(["hmacSecretKeyFiles"], "excludes hmac_secret_key and hmac_secret_key_file");
+    report(["hmacSecretKeyFiles"], "can't be set together with hmac_secret_key or hmac_secret_key_file");
   if (hmacSecretKeyFiles.length > MAX_SECRET_FILES)
     report(["hmacSecretKeyFiles"], `has ${hmacSecretKeyFiles.length} files: at most ${MAX_SECRET_FILES}`);
   const names = keyNames(config);
   if (config.jwks.endpoint !== "" && names.length > 1) {
-    report(["jwks", "endpoint"], `excludes ${names.filter((name) => name !== "jwks").join(", ")}`);
+    report(
+      ["jwks", "endpoint"],
+      `can't be set together with ${names.filter((name) => name !== "jwks").join(", ")}`,
+    );
   }
   for (const [key, kind] of [
     ["rsaPublicKey", "rsa"],
@@ -281,7 +285,7 @@ function urlProblem(endpoint: string): string | undefined {
       return undefined;
     }
     const { password, username } = parseUrl(endpoint, ["https", "http"]);
-    return username === "" && password === "" ? undefined : "must not hold a user name or password";
+    return username === "" && password === "" ? undefined : "must not contain a user name or password";
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }

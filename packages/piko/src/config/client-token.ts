@@ -31,5 +31,5 @@ export function tokenFields(description: string): { token: Field<string>; tokenF
 
 /** The check for a section that has both. */
 export function checkToken({ token, tokenFile }: ClientTokenConfig, report: Report): void {
-  if (token !== "" && tokenFile !== "") report(["tokenFile"], "can't be set beside token");
+  if (token !== "" && tokenFile !== "") report(["tokenFile"], "can't be set together with token");
 }

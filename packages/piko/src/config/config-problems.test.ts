@@ -149,8 +149,8 @@ grace_period: 0s
       "config: piko.yaml:11:5: listeners[3]: must be a section with keys",
       "config: piko.yaml:11:5: listeners[3].endpoint_id: is required",
       "config: piko.yaml:11:5: listeners[3].addr: is required",
-      'config: piko.yaml:13:11: listeners[4].addr: invalid address "https://h": protocol h2c is without TLS: set h2 or grpc',
-      "config: piko.yaml:18:26: listeners[5].health_check.path: is for http: set tcp in its place",
+      'config: piko.yaml:13:11: listeners[4].addr: invalid address "https://h": protocol h2c doesn\'t use TLS: set h2 or grpc',
+      "config: piko.yaml:18:26: listeners[5].health_check.path: is for http: set tcp instead",
     ]);
   });
 
@@ -188,7 +188,7 @@ grace_period: 0s
     ],
     [
       "log: {subsystems: a}",
-      ["config: piko.yaml:1:19: log.subsystems (--log.subsystems): must be a list of words"],
+      ["config: piko.yaml:1:19: log.subsystems (--log.subsystems): must be a list of strings"],
     ],
     ["log:\n  level: info\n  level: warn\n", ["config: piko.yaml:3:3: log.level: map keys must be unique"]],
     [

@@ -23,7 +23,7 @@ it.each([[""], ["a"], ["\ufffd"], ["é"]])("reads %j", (text) => {
   expect(decodeText(Buffer.from(text))).toBe(text);
 });
 
-const UTF32 = "the file is UTF-32, which isn't read: save it as UTF-8";
+const UTF32 = "the file is UTF-32, which isn't supported: save it as UTF-8";
 
 it.each([
   [
@@ -57,14 +57,14 @@ it.each([
   [
     "a truncated character",
     Buffer.from("é: €").subarray(0, -1),
-    "the file ends inside of a character of UTF-8",
+    "the file ends in the middle of a UTF-8 character",
     1,
     4,
   ],
   [
     "half a unit of UTF-16",
     Buffer.from(`${MARK}a\nb`, "utf16le").subarray(0, -1),
-    "the file ends inside of a character of UTF-16",
+    "the file ends in the middle of a UTF-16 character",
     2,
     1,
   ],

@@ -39,7 +39,8 @@ function findEncoding(bytes: Buffer): Encoding {
   const [a, b, c, d] = bytes;
   const is32Be = a === 0 && b === 0 && ((c === 0xfe && d === 0xff) || (c === 0 && d !== undefined));
   const is32Le = c === 0 && d === 0 && ((a === 0xff && b === 0xfe) || b === 0);
-  if (is32Be || is32Le) throw new TextError("the file is UTF-32, which isn't read: save it as UTF-8", "");
+  if (is32Be || is32Le)
+    throw new TextError("the file is UTF-32, which isn't supported: save it as UTF-8", "");
   if ((a === 0xfe && b === 0xff) || (a === 0 && b !== undefined)) return "utf-16be";
   if ((a === 0xff && b === 0xfe) || (a !== undefined && b === 0)) return "utf-16le";
   return "utf-8";
@@ -61,5 +62,5 @@ function findInvalidText(bytes: Buffer, encoding: Encoding): TextError {
       return new TextError(`byte 0x${hex} isn't ${name}: save the file as UTF-8`, before);
     }
   }
-  return new TextError(`the file ends inside of a character of ${name}`, before);
+  return new TextError(`the file ends in the middle of a ${name} character`, before);
 }

@@ -275,7 +275,7 @@ export function url(defaultText: string, schemes: readonly string[], description
       parsing((value) => {
         const parsed = parseUrl(value, schemes);
         if (parsed.username !== "" || parsed.password !== "") {
-          throw new RangeError("invalid url: must not hold a user name or password");
+          throw new RangeError("invalid url: must not contain a user name or password");
         }
         if (parsed.search !== "" || parsed.hash !== "") {
           throw new RangeError(`invalid url ${JSON.stringify(value)}: must not have a query or fragment`);
@@ -310,7 +310,7 @@ export function name(defaultText: string, description: string): Field<string> {
 /** Several words; as a flag, separated by commas or given several times. */
 export function strings(description: string): Field<readonly string[]> {
   const schema = z
-    .array(z.string(must("text")), must("a list of words"))
+    .array(z.string(must("text")), must("a list of strings"))
     .readonly()
     .default([]);
   return field<readonly string[]>(schema, "strings", description, {

@@ -68,7 +68,7 @@ describe("the settings of gossip", () => {
     ],
     [
       `secret_keys: ["${KEY}"], secret_key_files: [/dev/null]`,
-      "secret_key_files (--cluster.gossip.secret-key-files): excludes secret_keys",
+      "secret_key_files (--cluster.gossip.secret-key-files): can't be set together with secret_keys",
     ],
     [
       `encryption: prefer, secret_keys: ["${KEY}"], max_packet_size: 600`,

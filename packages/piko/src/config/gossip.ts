@@ -67,7 +67,7 @@ export function gossip(inferred: string): Section<GossipConfig> {
     },
     ({ encryption, maxPacketSize, secretKeyFiles, secretKeys }, report) => {
       if (secretKeys.length > 0 && secretKeyFiles.length > 0)
-        report(["secretKeyFiles"], "excludes secret_keys");
+        report(["secretKeyFiles"], "can't be set together with secret_keys");
       if (encryption === "off") return;
       if (secretKeys.length + secretKeyFiles.length === 0)
         report(["encryption"], `${encryption} needs secret_keys or secret_key_files`);

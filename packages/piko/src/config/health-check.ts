@@ -37,7 +37,7 @@ export const HEALTH_CHECK: Section<HealthCheckConfig> = section<HealthCheckConfi
     ),
   },
   ({ path, tcp }, report) => {
-    if (tcp && path !== "") report(["tcp"], "must not be set together with path, which says more");
+    if (tcp && path !== "") report(["tcp"], "can't be set together with path");
   },
 );
 

@@ -25,7 +25,7 @@ export const HTTP2: Section<ProxyHttp2Config> = section(
     ),
     maxConcurrentStreams: integer(
       128,
-      "Maximum concurrent requests per connection. Clients are told this limit; requests above it are refused in a way that clients may retry (REFUSED_STREAM).",
+      "Maximum concurrent requests per connection. Clients are notified of this limit; requests above it are refused in a way that clients may retry (REFUSED_STREAM).",
       { min: 1 },
     ),
     maxHeaderTableBytes: bytes(

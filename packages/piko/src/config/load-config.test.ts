@@ -248,7 +248,7 @@ describe("a token and a token file", () => {
   it("are rejected at the same level", () => {
     const env = { PIKO_CONNECT_TOKEN: "x", PIKO_CONNECT_TOKEN_FILE: path };
     const flags = given(AGENT, { "--connect.token": "x", "--connect.token-file": path });
-    const says = "can't be set beside token";
+    const says = "can't be set together with token";
     expect(problems(() => load(AGENT, `connect:\n  token: x\n  token_file: ${path}\n`))).toEqual([
       `config: piko.yaml:3:15: connect.token_file (--connect.token-file): ${says}`,
     ]);

@@ -60,7 +60,7 @@ export function readYaml(source: string, expanded: ExpandedText, root: Section):
   const other = others.find((each) => !isEmpty(each));
   if (other !== undefined) {
     const offset = (other.contents as YamlNode | null)?.range?.[0] ?? 0;
-    reader.problemAt("", offset, "only one document is read, and this is another");
+    reader.problemAt("", offset, "only one document is read, and this is a second one");
   }
   reader.addEnvProblems(document);
   if (document !== undefined && !isEmpty(document)) reader.read(document, root);
@@ -234,7 +234,7 @@ class YamlReader implements YamlFile {
     if (value === undefined) return "";
     this.places.set(path, this.#place((item as YamlNode).range?.[0] ?? 0));
     if (!isScalar(value)) {
-      this.#problem(path, item as YamlNode, "must be a word");
+      this.#problem(path, item as YamlNode, "must be a string");
       return "";
     }
     if (isNull(value)) this.#problem(path, item as YamlNode, NO_VALUE);
@@ -247,7 +247,7 @@ class YamlReader implements YamlFile {
     const value = isAlias(node) ? this.#follow(node, path) : node;
     const tag = value?.tag;
     if (value === undefined || tag === undefined || TAGS.has(tag)) return value;
-    this.#problem(path, node, `tag ${tag} isn't known here`);
+    this.#problem(path, node, `tag ${tag} isn't supported`);
     return undefined;
   }
 
@@ -262,7 +262,7 @@ class YamlReader implements YamlFile {
     if (value === undefined) {
       this.#problem(path, alias, `alias *${source} has no anchor &${source} before it`);
     } else if (this.#open.has(value)) {
-      this.#problem(path, alias, `alias *${source} stands inside of what it stands for`);
+      this.#problem(path, alias, `alias *${source} is part of the value that it refers to`);
     } else {
       return value;
     }

@@ -60,7 +60,7 @@ export function serverTls(port: string, usesClient: boolean): Section<ServerTlsC
       ),
       key: file("PEM file with the certificate's private key."),
       clientCas: file(
-        "PEM file with certificate authorities. If set, whoever connects must present a certificate signed by one of them.",
+        "PEM file with certificate authorities. If set, clients must present a certificate signed by one of them.",
       ),
       certificates: list(
         "Additional certificates, selected by the name that the client asks for (SNI). If none matches, the certificate above is used.",

@@ -232,7 +232,7 @@ const PROXY: Section<ProxyConfig> = section("The port that clients send requests
   ),
   reconnectWaitMs: duration(
     "5s",
-    "How long a request waits when its endpoint has just lost its last upstream. If none comes back in time, the client gets 502. 0 answers at once.",
+    "How long a request waits when its endpoint has just lost its last upstream. If none reconnects in time, the client gets 502. 0 answers at once.",
   ),
   trustedProxies: addressRanges(
     "Addresses and networks of the proxies in front of Piko, such as 10.0.0.0/8. X-Forwarded-Proto and X-Forwarded-Host from any other client are replaced. If the list isn't empty, PROXY protocol headers are accepted from these addresses only.",

@@ -35,7 +35,7 @@ export const TEST_CLUSTER: Section<TestClusterConfig> = section("Configuration o
       "Interval at which the oldest node is replaced by a new one. 0 replaces none. SIGHUP reloads it from the file.",
     ),
     kill: bool(
-      "Kills nodes instead of stopping them: requests in progress are lost, and neither agents nor other nodes are told. SIGHUP reloads it from the file.",
+      "Kills nodes instead of stopping them: requests in progress are lost, and neither agents nor other nodes are notified. SIGHUP reloads it from the file.",
     ),
   }),
   proxy: balancer("proxy", "127.0.0.1:8000"),

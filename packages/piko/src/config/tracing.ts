@@ -39,7 +39,7 @@ const FIELDS: { readonly [K in keyof TracingConfig]: Section<TracingConfig[K]> |
     (text) => {
       const url = parseUrl(text, ["http", "https"]);
       if (url.username !== "" || url.password !== "") {
-        throw new RangeError("invalid url: must not hold a user name or password");
+        throw new RangeError("invalid url: must not contain a user name or password");
       }
       if (url.hash !== "")
         throw new RangeError(`invalid url ${JSON.stringify(text)}: must not have a fragment`);

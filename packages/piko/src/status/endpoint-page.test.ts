@@ -51,6 +51,6 @@ describe("the page of an endpoint", () => {
   it("says that no agent listens", async () => {
     const page = endpoint("nope");
     const document = page.schema.parse(await page.gather?.(ask));
-    expect(page.table(document, VIEW)).toBe("nobody listens on nope\n");
+    expect(page.table(document, VIEW)).toBe("no one listens on nope\n");
   });
 });

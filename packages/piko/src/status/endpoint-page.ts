@@ -56,7 +56,7 @@ export function endpoint(id: string): Page<EndpointDocument> {
           ? [{ node, agent: undefined }]
           : node.agents.map((agent) => ({ node, agent })),
       );
-      if (rows.length === 0) return `nobody listens on ${id}\n`;
+      if (rows.length === 0) return `no one listens on ${id}\n`;
       const since: Column<Row> = {
         title: "FOR",
         value: ({ agent }) => (agent === undefined ? "" : secondsSince(agent.since, nowMs)),

@@ -29,8 +29,8 @@ export function describeToken(token: string, nowMs: number): readonly string[] |
     line("issuer", show(claims["iss"] ?? "none")),
     line("audience", list(claims["aud"]) ?? "none"),
     line("endpoints", endpointsOf(claims["piko"])),
-    line("issued", time("iat", "not said")),
-    line("valid from", time("nbf", "its beginning")),
+    line("issued", time("iat", "unknown")),
+    line("valid from", time("nbf", "any time")),
     line("expires", time("exp", "never")),
   ];
   const others = Object.entries(claims).filter(([name]) => !KNOWN.has(name));

@@ -212,7 +212,7 @@ describe("inspecting a token", () => {
       "audience:   none",
       "endpoints:  web, team-a-*",
       "issued:     2026-11-29T01:50:00Z (1m0s ago)",
-      "valid from: its beginning",
+      "valid from: any time",
       "expires:    2026-11-29T02:50:00Z (in 59m0s)",
       "",
       "not verified: set --config.path to a server's configuration to verify it with the server's keys",
