@@ -62,7 +62,7 @@ class Clients {
     for (const stream of tunnel.streams) {
       const text = Buffer.from(stream.written, "latin1");
       check(parseRequestHead(this.#head, text, 0, text.length) === HEAD_COMPLETE, "a malformed request");
-      if (random.int(0, 1) === 1 && stream.calls.length === 0) stream.bring(RESPONSE);
+      if (random.int(0, 1) === 1 && stream.calls.length === 0) stream.deliver(RESPONSE);
     }
     summary.frames += frames.length;
     summary.connections++;
@@ -84,7 +84,7 @@ class Clients {
     const id = this.#steadyId;
     this.#steadyId += 2;
     this.#steady.send(headers(id, GET_FIELDS));
-    this.#rig.tunnel.stream.bring(RESPONSE);
+    this.#rig.tunnel.stream.deliver(RESPONSE);
     const answer = this.#steady.answer(id);
     check(answer.status === "200" && answer.body === "abc" && answer.ended, "another client isn't served");
     this.#steady.frames.length = 0;

@@ -115,7 +115,7 @@ export class ExchangeRig {
     return call;
   }
 
-  /** What the client and the latest call were told since the last `take`. */
+  /** What the client and the latest call received since the last `take`. */
   take(): { client: string[]; call: string[] } {
     return { client: this.client.take(), call: this.calls.at(-1)?.take() ?? [] };
   }

@@ -1,5 +1,5 @@
-// An upstream's call in memory: records what it is told, in order and in words, and counts the bytes that it has delivered.
-// A test plays the upstream through the call's own methods. Violations of the interface are recorded as faults.
+// An upstream's call in memory: records the calls that it receives, in order and in words, and counts the bytes that it has
+// delivered. A test plays the upstream through the call's own methods. Violations of the interface are recorded as faults.
 
 import type { Reason } from "../src/http/reasons.js";
 import type { Trailers } from "../src/http/exchange/client-side.js";
@@ -20,7 +20,7 @@ export class MemoryCall implements UpstreamCall {
   readonly recorded: string[] = [];
   readonly faults: string[] = [];
   /** Bytes delivered to the exchange: body, raw bytes and interim heads. `consumed` counts those that it has released. */
-  brought = 0;
+  delivered = 0;
   /** Bytes of interim heads alone. */
   informed = 0;
   consumed = 0;
@@ -59,7 +59,8 @@ export class MemoryCall implements UpstreamCall {
     this.#record(`consume ${count}`);
     this.consumed += count;
     if (count <= 0) this.faults.push(`consume of ${count}`);
-    if (this.consumed > this.brought) this.faults.push(`${this.consumed} of ${this.brought} bytes consumed`);
+    if (this.consumed > this.delivered)
+      this.faults.push(`${this.consumed} of ${this.delivered} bytes consumed`);
   }
 
   abort(why: Reason): void {
@@ -74,7 +75,7 @@ export class MemoryCall implements UpstreamCall {
 
   inform(status: string): void {
     const head = responseHead(`HTTP/1.1 ${status}`);
-    this.brought += head.end - head.start;
+    this.delivered += head.end - head.start;
     this.informed += head.end - head.start;
     this.#events.onInform(head);
   }
@@ -88,9 +89,9 @@ export class MemoryCall implements UpstreamCall {
     this.#events.onResponse(responseHead(`HTTP/1.1 ${status}\r\nContent-Length: 0`), last);
   }
 
-  bring(text: string): void {
+  deliver(text: string): void {
     const bytes = Buffer.from(`.${text}.`, "latin1");
-    this.brought += text.length;
+    this.delivered += text.length;
     this.#events.onResponseBody(bytes, 1, bytes.length - 1);
     bytes.fill(0);
   }

@@ -1,5 +1,5 @@
-// A client's side of an exchange in memory: records what it is told, in order and in words, and counts the bytes that it has
-// delivered. Violations of the interface are recorded as faults.
+// A client's side of an exchange in memory: records the calls that it receives, in order and in words, and counts the bytes
+// that it has delivered. Violations of the interface are recorded as faults.
 
 import type { ClientEvents, ClientSide, LocalReply, Trailers } from "../src/http/exchange/client-side.js";
 import type { Reason } from "../src/http/reasons.js";
@@ -114,7 +114,7 @@ export class MemoryClient implements ClientSide {
     this.#over();
   }
 
-  /** The client's connection is lost; it may not be told anything more. */
+  /** The client's connection is lost; nothing more may be sent to it. */
   gone(why: Reason): void {
     this.#busy = false;
     this.#exchangeEvents.onClientGone(why);

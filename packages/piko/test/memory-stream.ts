@@ -65,7 +65,7 @@ export class MemoryStream {
 
   // What the agent does.
 
-  bring(text: string): void {
+  deliver(text: string): void {
     const bytes = Buffer.from(`.${text}.`, "latin1");
     this.handler.onData(bytes, 1, bytes.length - 1);
     bytes.fill(0x58);

@@ -108,7 +108,7 @@ export class ProxyRig {
     peer.send(request);
     await eventually(() => this.node.asked > asked);
     const { stream } = this.node;
-    stream.bring(OK);
+    stream.deliver(OK);
     await peer.until(({ text }) => text.endsWith("ok"));
     return stream.written;
   }

@@ -91,7 +91,7 @@ export class TcpRig {
   // What the service does.
 
   serviceSends(text: string): void {
-    this.stream.bring(text);
+    this.stream.deliver(text);
   }
 
   serviceEnds(): void {

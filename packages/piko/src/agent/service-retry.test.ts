@@ -17,10 +17,10 @@ describe("a request that meets the end of a used connection", () => {
   const closingOnSecond = () => {
     let requests = 0;
     const service = fixtures.raw((socket, index) => {
-      let onSocket = 0;
+      let requestsOnSocket = 0;
       socket.on("data", () => {
         requests++;
-        if (++onSocket === 1) socket.write(OK);
+        if (++requestsOnSocket === 1) socket.write(OK);
         else if (index === 0) socket.destroy();
         else socket.write(OK);
       });
@@ -65,9 +65,9 @@ describe("a request that meets the end of a used connection", () => {
 
   it("is answered with 502 if a part of the response had arrived", async () => {
     const service = await fixtures.raw((socket) => {
-      let onSocket = 0;
+      let requestsOnSocket = 0;
       socket.on("data", () => {
-        if (++onSocket === 1) socket.write(OK);
+        if (++requestsOnSocket === 1) socket.write(OK);
         else socket.end("HTTP/1.1 200 O");
       });
     });
@@ -79,9 +79,9 @@ describe("a request that meets the end of a used connection", () => {
 
   it("is retried only once", async () => {
     const service = await fixtures.raw((socket, index) => {
-      let onSocket = 0;
+      let requestsOnSocket = 0;
       socket.on("data", () => {
-        if (index === 0 && ++onSocket === 1) socket.write(OK);
+        if (index === 0 && ++requestsOnSocket === 1) socket.write(OK);
         else socket.destroy();
       });
     });

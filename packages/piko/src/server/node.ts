@@ -180,7 +180,7 @@ export class Node {
     parts.cluster.drain();
     // No load balancer knows a node that was never ready.
     const finished = this.#finish(wasReady ? delayMs : 0, windowMs, cutMs);
-    if (!(await this.#before(cutMs, finished))) {
+    if (!(await this.#finishesBefore(cutMs, finished))) {
       this.#logger.warn("grace period is over, cutting what is left", {
         connections: parts.proxy.connectionCount,
         tunnels: parts.upstreams.tunnelCount,
@@ -188,7 +188,7 @@ export class Node {
     }
     parts.upstream.close();
     parts.proxy.destroy();
-    await this.#before(endMs, parts.cluster.leave());
+    await this.#finishesBefore(endMs, parts.cluster.leave());
     await parts.tracing?.close();
     destroy(parts);
   }
@@ -219,7 +219,7 @@ export class Node {
   }
 
   /** Waits for `work`, until `endMs` at the latest; false if it didn't finish in time. */
-  async #before(endMs: number, work: Promise<unknown>): Promise<boolean> {
+  async #finishesBefore(endMs: number, work: Promise<unknown>): Promise<boolean> {
     let timer: Timer | undefined;
     const late = new Promise<boolean>((resolve) => {
       timer = this.#clock.setTimeout(() => resolve(false), Math.max(0, endMs - this.#clock.now()));

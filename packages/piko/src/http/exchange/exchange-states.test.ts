@@ -53,7 +53,7 @@ const STATES: Record<string, () => ExchangeRig> = {
     const rig = create().get();
     rig.client.congested = true;
     rig.call.respond("200 OK", false);
-    rig.call.bring("uvw");
+    rig.call.deliver("uvw");
     return rig;
   },
   raw: () => {
@@ -100,7 +100,7 @@ const EVENTS: Record<string, (rig: ExchangeRig) => void> = {
   },
   response: (rig) => rig.call.respond("404 Not Found", false),
   "whole response": (rig) => rig.call.respond("204 No Content", true),
-  "response body": (rig) => rig.call.bring("uv"),
+  "response body": (rig) => rig.call.deliver("uv"),
   "response end": (rig) => rig.call.finish(),
   "raw end": (rig) => rig.call.finish(undefined, true),
   "upstream writable": (rig) => rig.call.drain(),

@@ -62,9 +62,9 @@ class World {
     this.rig.call.respond("200 OK", last);
   }
 
-  bring(count: number): void {
+  deliver(count: number): void {
     if (!this.open || !(this.responded || (this.raw && !this.rawEnded))) return;
-    this.rig.call.bring("z".repeat(count));
+    this.rig.call.deliver("z".repeat(count));
   }
 
   endResponse(): void {
@@ -92,14 +92,14 @@ class World {
   check(): void {
     const { rig } = this;
     expect(rig.faults).toEqual([]);
-    for (const call of rig.calls) expect(call.consumed).toBeLessThanOrEqual(call.brought);
+    for (const call of rig.calls) expect(call.consumed).toBeLessThanOrEqual(call.delivered);
     if (!this.open) return;
     // The upstream has received each byte once, whichever call it is by now.
     expect(rig.call.body).toBe(this.sentText);
     const { client } = rig;
     if (!rig.call.congested) expect(client.consumed).toBe(client.handed);
-    if (!client.congested) expect(rig.call.consumed).toBe(rig.call.brought);
-    expect(client.body.length).toBe(rig.call.brought - rig.call.informed);
+    if (!client.congested) expect(rig.call.consumed).toBe(rig.call.delivered);
+    expect(client.body.length).toBe(rig.call.delivered - rig.call.informed);
   }
 }
 
@@ -109,7 +109,7 @@ const count = fc.integer({ min: 1, max: 90 });
 const step: fc.Arbitrary<Step> = fc.oneof(
   fc.nat(3).map((kind): Step => [`begin ${kind}`, (world) => world.begin(kind)]),
   count.map((bytes): Step => [`send ${bytes}`, (world) => world.send(bytes)]),
-  count.map((bytes): Step => [`bring ${bytes}`, (world) => world.bring(bytes)]),
+  count.map((bytes): Step => [`deliver ${bytes}`, (world) => world.deliver(bytes)]),
   fc.boolean().map((last): Step => [`respond ${last}`, (world) => world.respond(last)]),
   fc.constantFrom<Step>(
     ["end request", (world) => world.endRequest()],

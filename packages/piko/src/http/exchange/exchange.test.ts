@@ -28,7 +28,7 @@ describe("Exchange", () => {
   it("flushes the client's side after each read from the upstream", () => {
     const rig = create().get();
     rig.call.respond("200 OK", false);
-    rig.call.bring("uv");
+    rig.call.deliver("uv");
     rig.exchange.onUpstreamTurn();
     expect(rig.client.recorded).toEqual(["respond 200", "write uv", "flush"]);
   });
@@ -86,7 +86,7 @@ describe("Exchange", () => {
       expect(rig.call.consumed).toBe(0);
       rig.client.congested = false;
       rig.exchange.onClientWritable();
-      expect(rig.call.consumed).toBe(rig.call.brought);
+      expect(rig.call.consumed).toBe(rig.call.delivered);
     });
 
     it("doesn't happen once a part of a response was passed on", () => {
@@ -278,7 +278,7 @@ describe("Exchange", () => {
       const rig = create().upgrade();
       rig.call.halfClose = false;
       rig.call.switch();
-      rig.call.bring("uv");
+      rig.call.deliver("uv");
       rig.call.finish(undefined, true);
       expect(rig.client.recorded).toEqual(["switch 101", "write uv", "end", "close"]);
       expect(rig.ended).toEqual(["101 2"]);

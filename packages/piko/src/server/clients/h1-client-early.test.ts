@@ -17,7 +17,7 @@ describe("bytes that arrive early", () => {
     rig.socket.send(GET);
     expect(rig.socket.paused).toBe(true);
     expect(rig.hits).toEqual(["max_buffered_bytes_per_connection"]);
-    for (let i = 0; i < 5; i++) rig.stream.bring(OK);
+    for (let i = 0; i < 5; i++) rig.stream.deliver(OK);
     expect(count(rig.socket.take(), "200 OK")).toBe(5);
     expect(rig.socket.paused).toBe(false);
   });
@@ -27,7 +27,7 @@ describe("bytes that arrive early", () => {
     rig.socket.send(GET);
     rig.socket.send(GET.repeat(6));
     const answer = (): boolean => {
-      rig.stream.bring(OK);
+      rig.stream.deliver(OK);
       return rig.socket.paused;
     };
     // 100 bytes are slightly more than three requests.
@@ -40,13 +40,13 @@ describe("bytes that arrive early", () => {
       const rig = create();
       rig.socket.send(GET);
       rig.socket.send(GET + GET.slice(0, cut));
-      rig.stream.bring(OK);
-      rig.stream.bring(OK);
+      rig.stream.deliver(OK);
+      rig.stream.deliver(OK);
       expect(rig.asked).toBe(2);
       rig.clock.advance(5_000);
       rig.socket.send(GET.slice(cut));
       expect(rig.asked).toBe(3);
-      rig.stream.bring(OK);
+      rig.stream.deliver(OK);
       expect(count(rig.socket.take(), "200 OK")).toBe(3);
       expect(rig.socket.calls).toEqual([]);
     }
@@ -58,7 +58,7 @@ describe("bytes that arrive early", () => {
       rig.socket.send(GET);
       rig.socket.send(OPTIONS + GET.slice(0, 9));
       rig.clock.advance(5_000);
-      rig.stream.bring(OK);
+      rig.stream.deliver(OK);
       expect(count(rig.socket.take(), "200 OK")).toBe(2);
       rig.clock.advance(750);
       expect(rig.socket.calls).toEqual([]);
@@ -78,7 +78,7 @@ describe("bytes that arrive early", () => {
       rig.socket.send(GET);
       rig.socket.send(bad);
       expect(rig.socket.take()).toBe("");
-      rig.stream.bring(OK);
+      rig.stream.deliver(OK);
       const [first = "", second = ""] = rig.socket.take().split(/(?<=ok)/);
       expect([statusOf(first), statusOf(second)]).toEqual(["200", status]);
       expect(rig.socket.calls).toEqual(["close"]);
@@ -126,7 +126,7 @@ describe("bytes that arrive early", () => {
     // Bytes that a paused socket still delivers are dropped as well, but not counted again.
     rig.socket.send(GET.repeat(200));
     expect(rig.hits).toEqual(["max_buffered_bytes"]);
-    rig.stream.bring(OK);
+    rig.stream.deliver(OK);
     expect(rig.socket.take()).toMatch(/connection: close/i);
     expect([rig.asked, rig.socket.calls]).toEqual([1, ["close"]]);
     rig.budget.used -= 200;

@@ -63,7 +63,7 @@ describe("H1Client", () => {
       const rig = create({ http: { writeTimeoutMs: 1_000 } });
       rig.socket.send(GET);
       rig.socket.stalled = true;
-      rig.stream.bring("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc");
+      rig.stream.deliver("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc");
       rig.socket.out.flush();
       rig.clock.advance(1_500);
       expect(rig.hits).toContain("write_timeout");
@@ -136,7 +136,7 @@ describe("H1Client", () => {
     it("passes bytes both ways, early ones first, and each direction's end by itself", () => {
       const rig = create();
       rig.socket.send(`${UPGRADE}early`);
-      rig.stream.bring(`${SWITCH}hi`);
+      rig.stream.deliver(`${SWITCH}hi`);
       expect(rig.stream.written.endsWith("\r\n\r\nearly")).toBe(true);
       rig.socket.send(" late");
       expect(rig.stream.written.endsWith("early late")).toBe(true);
@@ -161,7 +161,7 @@ describe("H1Client", () => {
         const rig = create();
         rig.tunnel.drainable = halfClose;
         rig.socket.send(UPGRADE.replace("\r\n\r\n", `\r\n${asks}\r\n`));
-        rig.stream.bring(SWITCH.replace("\r\n\r\n", `\r\n${capability}\r\n`));
+        rig.stream.deliver(SWITCH.replace("\r\n\r\n", `\r\n${capability}\r\n`));
         expect(rig.socket.take().includes(capability)).toBe(asks === capability && halfClose);
       }
     });
@@ -169,10 +169,10 @@ describe("H1Client", () => {
     it("continues when its client's certificate is no longer accepted", () => {
       const rig = create();
       rig.socket.send(UPGRADE);
-      rig.stream.bring(SWITCH);
+      rig.stream.deliver(SWITCH);
       rig.connection.retire();
       rig.socket.send("still");
-      rig.stream.bring("here");
+      rig.stream.deliver("here");
       expect(rig.stream.written.endsWith("\r\n\r\nstill")).toBe(true);
       expect(rig.socket.take().endsWith("\r\n\r\nhere")).toBe(true);
       expect(rig.socket.calls).toEqual([]);
@@ -181,12 +181,12 @@ describe("H1Client", () => {
     it("that is cut on one side is reset on the other", () => {
       const byAgent = create();
       byAgent.socket.send(UPGRADE);
-      byAgent.stream.bring(SWITCH);
+      byAgent.stream.deliver(SWITCH);
       byAgent.stream.handler.onReset();
       expect(byAgent.socket.calls).toEqual(["reset"]);
       const byClient = create();
       byClient.socket.send(UPGRADE);
-      byClient.stream.bring(SWITCH);
+      byClient.stream.deliver(SWITCH);
       byClient.close();
       expect(byClient.stream.calls).toEqual(["reset"]);
     });
@@ -194,7 +194,7 @@ describe("H1Client", () => {
     it("that wasn't requested is a 502, and the next request is still served", () => {
       const rig = create();
       rig.socket.send(GET + GET);
-      rig.stream.bring("HTTP/1.1 101 X\r\n\r\nraw");
+      rig.stream.deliver("HTTP/1.1 101 X\r\n\r\nraw");
       expect(statusOf(rig.socket.take())).toBe("502");
       expect(rig.tunnel.streams[0]?.calls).toEqual(["reset"]);
       expect(rig.asked).toBe(2);
@@ -205,7 +205,7 @@ describe("H1Client", () => {
       rig.socket.send(UPGRADE);
       rig.socket.send("early");
       rig.stream.room = 2;
-      rig.stream.bring(SWITCH);
+      rig.stream.deliver(SWITCH);
       expect([rig.stream.written.endsWith("\r\n\r\nea"), rig.socket.paused]).toEqual([true, true]);
       rig.stream.makeRoom();
       expect([rig.stream.written.endsWith("early"), rig.socket.paused]).toEqual([true, false]);
@@ -214,7 +214,7 @@ describe("H1Client", () => {
     it("waits for room in the tunnel", () => {
       const rig = create();
       rig.socket.send(UPGRADE);
-      rig.stream.bring(SWITCH);
+      rig.stream.deliver(SWITCH);
       rig.stream.room = 0;
       rig.socket.send("bytes");
       expect(rig.socket.paused).toBe(true);

@@ -23,7 +23,7 @@ describe("H1Client", () => {
       expect(rig.asked).toBe(1);
       expect(rig.stream.written).toContain("POST /x HTTP/1.1\r\n");
       expect(rig.stream.written.endsWith("0\r\n\r\n")).toBe(true);
-      rig.stream.bring(OK);
+      rig.stream.deliver(OK);
       const answer = rig.socket.take();
       expect(answer).toMatch(/^HTTP\/1.1 200 OK\r\n.*\r\n\r\nok$/s);
       expect(rig.socket.calls).toEqual([]);
@@ -36,7 +36,7 @@ describe("H1Client", () => {
     rig.socket.send(`${GET}${POST}body${GET}`);
     for (let asked = 1; asked <= 3; asked++) {
       expect(rig.asked).toBe(asked);
-      rig.stream.bring(OK);
+      rig.stream.deliver(OK);
     }
     expect(rig.asked).toBe(3);
     expect(count(rig.socket.take(), "200 OK")).toBe(3);
@@ -91,7 +91,7 @@ describe("H1Client", () => {
     ])("%s", (_title, request, response, kept) => {
       const rig = create();
       rig.socket.send(request);
-      if (response !== "") rig.stream.bring(response);
+      if (response !== "") rig.stream.deliver(response);
       expect(rig.socket.calls).toEqual(kept ? [] : ["close"]);
       expect(/connection: close/i.test(rig.socket.take())).toBe(!kept);
     });
@@ -100,7 +100,7 @@ describe("H1Client", () => {
       const rig = create();
       rig.context.closing = true;
       rig.socket.send(GET);
-      rig.stream.bring(OK);
+      rig.stream.deliver(OK);
       expect(rig.socket.calls).toEqual(["close"]);
       expect(rig.socket.take()).toMatch(/connection: close/i);
     });
@@ -108,15 +108,15 @@ describe("H1Client", () => {
     it("for a moment if the node drains after the response's head was sent", async () => {
       const rig = create();
       rig.socket.send(GET);
-      rig.stream.bring("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+      rig.stream.deliver("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
       rig.context.closing = true;
       rig.context.draining = true;
-      rig.stream.bring("ok");
+      rig.stream.deliver("ok");
       expect(rig.socket.take()).not.toMatch(/connection: close/i);
       expect(rig.socket.calls).toEqual([]);
       // The client sends another request at once, whose response says close.
       rig.socket.send(GET);
-      rig.stream.bring(OK);
+      rig.stream.deliver(OK);
       expect(rig.socket.take()).toMatch(/connection: close\r\n.*ok$/is);
       expect(rig.socket.calls).toEqual(["close"]);
     });
@@ -124,12 +124,12 @@ describe("H1Client", () => {
     it("while the node drains, only for requests that have already arrived", () => {
       const rig = create();
       rig.socket.send(GET + GET);
-      rig.stream.bring("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+      rig.stream.deliver("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
       rig.context.closing = true;
       rig.context.draining = true;
-      rig.stream.bring("ok");
+      rig.stream.deliver("ok");
       expect(rig.asked).toBe(2);
-      rig.stream.bring(OK);
+      rig.stream.deliver(OK);
       expect(rig.socket.calls).toEqual(["close"]);
     });
 
@@ -162,7 +162,7 @@ describe("H1Client", () => {
       busy.socket.send(GET + GET);
       busy.connection.retire();
       expect(busy.socket.calls).toEqual([]);
-      busy.stream.bring(OK);
+      busy.stream.deliver(OK);
       expect(busy.socket.take()).toMatch(/^HTTP\/1.1 200 OK.*connection: close/is);
       expect([busy.asked, busy.socket.calls]).toEqual([1, ["close"]]);
     });
@@ -174,7 +174,7 @@ describe("H1Client", () => {
     it("with chunks, with its trailers", () => {
       const rig = create();
       rig.socket.send(GET);
-      rig.stream.bring(CHUNKS);
+      rig.stream.deliver(CHUNKS);
       expect(rig.socket.take()).toMatch(/\r\n\r\n2\r\nok\r\n0\r\nX: 1\r\n\r\n$/);
     });
 
@@ -182,7 +182,7 @@ describe("H1Client", () => {
       for (const whole of [true, false]) {
         const rig = create();
         rig.socket.send("GET /x HTTP/1.0\r\nHost: e.test\r\nConnection: keep-alive\r\n\r\n");
-        rig.stream.bring(whole ? CHUNKS : CHUNKS.slice(0, -12));
+        rig.stream.deliver(whole ? CHUNKS : CHUNKS.slice(0, -12));
         if (!whole) rig.stream.handler.onReset();
         const answer = rig.socket.take();
         expect(answer.endsWith("\r\n\r\nok")).toBe(true);
@@ -194,7 +194,7 @@ describe("H1Client", () => {
     it("without a last chunk if it is cut", () => {
       const rig = create();
       rig.socket.send(GET);
-      rig.stream.bring(CHUNKS.slice(0, -12));
+      rig.stream.deliver(CHUNKS.slice(0, -12));
       rig.stream.handler.onReset();
       expect(rig.socket.take().endsWith("2\r\nok\r\n")).toBe(true);
       expect(rig.socket.calls).toEqual(["close"]);
@@ -208,7 +208,7 @@ describe("H1Client", () => {
     ] as const) {
       const rig = create();
       rig.socket.send(`GET /x HTTP/${version}\r\nHost: e.test\r\n\r\n`);
-      rig.stream.bring(`HTTP/1.1 103 Early Hints\r\nLink: y\r\n\r\n${OK}`);
+      rig.stream.deliver(`HTTP/1.1 103 Early Hints\r\nLink: y\r\n\r\n${OK}`);
       expect(count(rig.socket.take(), "103 Early Hints")).toBe(informed);
     }
   });
@@ -318,7 +318,7 @@ describe("H1Client", () => {
     rig.stream.makeRoom();
     expect([rig.socket.paused, rig.stream.written.endsWith("ab")]).toEqual([false, true]);
     rig.socket.send("cd");
-    rig.stream.bring(OK);
+    rig.stream.deliver(OK);
     expect(rig.socket.calls).toEqual([]);
   });
 
@@ -349,7 +349,7 @@ describe("H1Client", () => {
     for (const date of ["", "Date: then\r\n"]) {
       const rig = create();
       rig.socket.send(GET);
-      rig.stream.bring(OK.replace("\r\n\r\n", `\r\n${date}\r\n`));
+      rig.stream.deliver(OK.replace("\r\n\r\n", `\r\n${date}\r\n`));
       expect(rig.socket.take().match(/^date:.*$/gim)).toEqual([`Date: ${date === "" ? "now" : "then"}`]);
     }
   });
@@ -357,15 +357,15 @@ describe("H1Client", () => {
   it("holds an agent back while the client doesn't read the response", () => {
     const rig = create();
     rig.socket.send(GET);
-    rig.stream.bring("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc");
+    rig.stream.deliver("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc");
     rig.socket.stalled = true;
     rig.socket.out.flush();
     const before = rig.stream.consumed;
-    rig.stream.bring("def");
+    rig.stream.deliver("def");
     expect(rig.stream.consumed).toBe(before);
     rig.socket.drain();
     expect(rig.stream.consumed).toBe(before + 3);
-    rig.stream.bring("ghi");
+    rig.stream.deliver("ghi");
     expect(rig.socket.take().endsWith("abcdefghi")).toBe(true);
   });
 });

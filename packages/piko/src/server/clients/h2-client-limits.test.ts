@@ -33,7 +33,7 @@ describe("limits", () => {
     rig.peer.send(...[1, 3, 5].map((id) => headers(id, GET_FIELDS)));
     expect([1, 3, 5].map((id) => rig.peer.answer(id).reset)).toEqual([undefined, undefined, 7]);
     expect(rig.node.asked).toBe(2);
-    rig.node.stream.bring(OK);
+    rig.node.stream.deliver(OK);
     rig.peer.send(headers(7, GET_FIELDS));
     expect(rig.node.asked).toBe(3);
     expect(rig.node.hits).toEqual(["http2_max_concurrent_streams"]);
@@ -80,9 +80,9 @@ describe("limits", () => {
       rig.node.clock.advance(1_000);
     }
     rig.peer.send(headers(1, GET_FIELDS));
-    rig.node.stream.bring("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    rig.node.stream.deliver("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
     for (let i = 0; i < 1_000; i++) {
-      rig.node.stream.bring("1\r\nx\r\n");
+      rig.node.stream.deliver("1\r\nx\r\n");
       rig.peer.send(frame(PING, 0, 0, "12345678"), frame(WINDOW_UPDATE, 0, 1, uint32(1)));
     }
     expect(rig.peer.goAway).toBeUndefined();
@@ -164,7 +164,7 @@ describe("a stopping node", () => {
     expect(rig.peer.goAway).toEqual({ lastStreamId: 3, code: 0, message: "" });
     rig.peer.send(headers(5, GET_FIELDS));
     expect(rig.peer.answer(5).reset).toBe(7);
-    for (const stream of rig.node.tunnel.streams) stream.bring(OK);
+    for (const stream of rig.node.tunnel.streams) stream.deliver(OK);
     expect([1, 3].map((id) => rig.peer.answer(id).body)).toEqual(["ok", "ok"]);
     expect(rig.socket.calls).toEqual(["close"]);
     expect(rig.peer.of(GOAWAY)).toHaveLength(2);
@@ -177,7 +177,7 @@ describe("a stopping node", () => {
     rig.peer.send(headers(3, GET_FIELDS));
     expect(rig.peer.answer(3).reset).toBe(7);
     expect(rig.node.tunnel.streams).toHaveLength(1);
-    rig.node.stream.bring(OK);
+    rig.node.stream.deliver(OK);
     expect(rig.peer.answer(1).body).toBe("ok");
     rig.node.clock.advance(2_000);
     expect(rig.socket.calls).toEqual(["close"]);
@@ -195,7 +195,7 @@ describe("a stopping node", () => {
     rig.node.context.closing = true;
     rig.peer.send(headers(1, GET_FIELDS));
     expect(rig.peer.goAway?.lastStreamId).toBe(0x7fff_ffff);
-    rig.node.stream.bring(OK);
+    rig.node.stream.deliver(OK);
     expect(rig.socket.calls).toEqual([]);
     rig.node.clock.advance(2_000);
     expect(rig.socket.calls).toEqual(["close"]);

@@ -47,7 +47,7 @@ describe("H2Client", () => {
       "GET /x HTTP/1.1\r\nhost: e.test\r\naccept: */*\r\nx-own: 1\r\nX-Forwarded-For: 192.0.2.1\r\n" +
         "X-Forwarded-Proto: http\r\nX-Forwarded-Host: e.test\r\nX-Request-Id: *\r\nConnection: close\r\n\r\n",
     );
-    rig.node.stream.bring(
+    rig.node.stream.deliver(
       `${OK.slice(0, 17)}X-Name: Value\r\nConnection: x-hop\r\nX-Hop: 1\r\n${OK.slice(17)}`,
     );
     const answer = rig.peer.answer(1);
@@ -73,9 +73,9 @@ describe("H2Client", () => {
     for (const id of [1, 3, 5])
       rig.peer.send(headers(id, [...GET_FIELDS.slice(0, 2), [":path", `/${id}`], ["host", "e.test"]]));
     const [first, second, third] = rig.node.tunnel.streams;
-    third?.bring("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n5");
-    first?.bring("HTTP/1.1 404 Not Found\r\nContent-Length: 1\r\n\r\n1");
-    second?.bring("HTTP/1.1 299 Odd\r\nContent-Length: 1\r\n\r\n3");
+    third?.deliver("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n5");
+    first?.deliver("HTTP/1.1 404 Not Found\r\nContent-Length: 1\r\n\r\n1");
+    second?.deliver("HTTP/1.1 299 Odd\r\nContent-Length: 1\r\n\r\n3");
     expect([1, 3, 5].map((id) => [rig.peer.answer(id).status, rig.peer.answer(id).body])).toEqual([
       ["404", "1"],
       ["299", "3"],
@@ -95,9 +95,9 @@ describe("H2Client", () => {
       ]),
     );
     expect(rig.node.stream.written.endsWith("3\r\nabc\r\n0\r\nx-sum: 9\r\n\r\n")).toBe(true);
-    rig.node.stream.bring("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
-    rig.node.stream.bring("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
-    rig.node.stream.bring("0\r\nX-Sum: 7\r\n\r\n");
+    rig.node.stream.deliver("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
+    rig.node.stream.deliver("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+    rig.node.stream.deliver("0\r\nX-Sum: 7\r\n\r\n");
     const answer = rig.peer.answer(1);
     expect(answer.heads).toEqual([
       { ":status": "103", link: "</a>" },
@@ -110,9 +110,9 @@ describe("H2Client", () => {
   it("answers HEAD and 304 without bodies", () => {
     const rig = create();
     rig.peer.send(headers(1, [[":method", "HEAD"], ...GET_FIELDS.slice(1)]));
-    rig.node.stream.bring("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n");
+    rig.node.stream.deliver("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n");
     rig.peer.send(headers(3, GET_FIELDS));
-    rig.node.stream.bring("HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n");
+    rig.node.stream.deliver("HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n");
     for (const id of [1, 3]) {
       const answer = rig.peer.answer(id);
       expect([answer.heads[0]?.["content-length"], answer.body, answer.ended]).toEqual(["99", "", true]);
@@ -129,7 +129,7 @@ describe("H2Client", () => {
       frame(CONTINUATION, END_HEADERS, 1, whole.slice(32_768)),
     );
     expect(rig.node.stream.written).toContain(`x-long: ${long}\r\n`);
-    rig.node.stream.bring(`HTTP/1.1 200 OK\r\nX-Long: ${long}\r\nContent-Length: 0\r\n\r\n`);
+    rig.node.stream.deliver(`HTTP/1.1 200 OK\r\nX-Long: ${long}\r\nContent-Length: 0\r\n\r\n`);
     const blocks = rig.peer.of(HEADERS).concat(rig.peer.of(CONTINUATION));
     expect(blocks.map(({ flags }) => flags)).toEqual([END_STREAM, 0, END_HEADERS]);
     expect(blocks.map(({ payload }) => payload).join("")).toContain(long);
@@ -182,7 +182,7 @@ describe("H2Client", () => {
     expect([answer.status, body["error"], body["reason"]]).toEqual([status, message, expect.any(String)]);
     expect(answer.heads[0]?.["content-type"]).toBe("application/json");
     rig.peer.send(headers(3, GET_FIELDS));
-    rig.node.stream.bring(OK);
+    rig.node.stream.deliver(OK);
     expect(rig.peer.answer(3).body).toBe("ok");
   });
 
@@ -242,7 +242,7 @@ describe("H2Client", () => {
     rig.peer.send(headers(1, GET_FIELDS), frame(RST_STREAM, 0, 1, uint32(8)));
     expect(rig.node.stream.calls).toEqual(["reset"]);
     rig.peer.send(headers(3, GET_FIELDS));
-    rig.node.stream.bring("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc");
+    rig.node.stream.deliver("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc");
     rig.node.stream.handler.onReset();
     const answer = rig.peer.answer(3);
     expect([answer.body, answer.ended, answer.reset]).toEqual(["abc", false, 2]);
@@ -253,7 +253,7 @@ describe("H2Client", () => {
   it("ends a request that was answered before its end", () => {
     const rig = create();
     rig.peer.send(headers(1, POST_FIELDS, false), data(1, "abc"));
-    rig.node.stream.bring(OK);
+    rig.node.stream.deliver(OK);
     expect(rig.node.stream.calls).toEqual(["reset"]);
     const answer = rig.peer.answer(1);
     expect([answer.body, answer.ended, answer.reset]).toEqual(["ok", true, 0]);
@@ -270,7 +270,7 @@ describe("the client's windows", () => {
   it("hold back a body, and the agent that sends it, until there is room", () => {
     const rig = create({ settings2: [[INITIAL_WINDOW, 10_000]] });
     rig.peer.send(headers(1, GET_FIELDS));
-    rig.node.stream.bring(`HTTP/1.1 200 OK\r\nContent-Length: 50000\r\n\r\n${BODY}`);
+    rig.node.stream.deliver(`HTTP/1.1 200 OK\r\nContent-Length: 50000\r\n\r\n${BODY}`);
     expect(rig.peer.answer(1).body).toHaveLength(10_000);
     const { consumed } = rig.node.stream;
     expect(consumed).toBeLessThan(1_000);
@@ -290,10 +290,10 @@ describe("the client's windows", () => {
     const rig = create({ settings2: [[INITIAL_WINDOW, 1_000_000]] });
     for (const id of [1, 3]) rig.peer.send(headers(id, GET_FIELDS));
     for (const stream of rig.node.tunnel.streams) {
-      stream.bring(`HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nc350\r\n${BODY}\r\n`);
+      stream.deliver(`HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nc350\r\n${BODY}\r\n`);
     }
     expect([1, 3].map((id) => rig.peer.answer(id).body.length)).toEqual([50_000, 15_535]);
-    for (const stream of rig.node.tunnel.streams) stream.bring(`c350\r\n${BODY}\r\n0\r\n\r\n`);
+    for (const stream of rig.node.tunnel.streams) stream.deliver(`c350\r\n${BODY}\r\n0\r\n\r\n`);
     const before = rig.peer.frames.length;
     rig.peer.send(frame(WINDOW_UPDATE, 0, 0, uint32(65_536)));
     rig.peer.answer(1);
@@ -305,9 +305,9 @@ describe("the client's windows", () => {
   it("of one stream block no other stream", () => {
     const rig = create({ settings2: [[INITIAL_WINDOW, 0]] });
     rig.peer.send(headers(1, GET_FIELDS));
-    rig.node.stream.bring(OK);
+    rig.node.stream.deliver(OK);
     rig.peer.send(headers(3, GET_FIELDS));
-    rig.node.stream.bring(OK);
+    rig.node.stream.deliver(OK);
     rig.peer.send(frame(WINDOW_UPDATE, 0, 3, uint32(2)));
     expect([rig.peer.answer(1).body, rig.peer.answer(3).body]).toEqual(["", "ok"]);
   });
@@ -315,8 +315,8 @@ describe("the client's windows", () => {
   it("that stay closed end the stream after the write timeout", () => {
     const rig = create({ settings2: [[INITIAL_WINDOW, 1]] });
     rig.peer.send(headers(1, GET_FIELDS), headers(3, GET_FIELDS));
-    rig.node.tunnel.streams[0]?.bring("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab");
-    rig.node.tunnel.streams[1]?.bring(OK);
+    rig.node.tunnel.streams[0]?.deliver("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab");
+    rig.node.tunnel.streams[1]?.deliver(OK);
     for (let seconds = 0; seconds < 9; seconds++) rig.node.clock.advance(1_000);
     expect(rig.peer.of(RST_STREAM)).toEqual([]);
     for (let seconds = 0; seconds < 3; seconds++) rig.node.clock.advance(1_000);
@@ -330,12 +330,12 @@ describe("the client's windows", () => {
     const rig = create({ settings2: [[INITIAL_WINDOW, 0]], http2: { maxUnsentBytes: 100_000 } });
     rig.peer.send(headers(1, GET_FIELDS), headers(3, GET_FIELDS));
     for (const stream of rig.node.tunnel.streams) {
-      stream.bring(`HTTP/1.1 200 OK\r\nContent-Length: 50000\r\n\r\n${BODY.slice(0, 40_000)}`);
+      stream.deliver(`HTTP/1.1 200 OK\r\nContent-Length: 50000\r\n\r\n${BODY.slice(0, 40_000)}`);
     }
     expect([rig.peer.answer(1).reset, rig.peer.answer(3).reset]).toEqual([undefined, 11]);
     expect(rig.node.hits).toEqual(["http2_max_unsent_bytes"]);
     rig.peer.send(frame(WINDOW_UPDATE, 0, 1, uint32(50_000)));
-    rig.node.tunnel.streams[0]?.bring(BODY.slice(40_000));
+    rig.node.tunnel.streams[0]?.deliver(BODY.slice(40_000));
     expect(rig.peer.answer(1)).toMatchObject({ body: BODY, ended: true });
   });
 
@@ -345,7 +345,7 @@ describe("the client's windows", () => {
     rig.socket.stalled = true;
     rig.peer.send(frame(PING, 0, 0, "12345678"));
     rig.socket.out.flush();
-    rig.node.stream.bring(`HTTP/1.1 200 OK\r\nContent-Length: 50000\r\n\r\n${BODY}`);
+    rig.node.stream.deliver(`HTTP/1.1 200 OK\r\nContent-Length: 50000\r\n\r\n${BODY}`);
     expect(rig.peer.answer(1).body).toBe("");
     rig.socket.drain();
     expect(rig.peer.answer(1)).toMatchObject({ body: BODY, ended: true });

@@ -50,7 +50,7 @@ describe("H2Client", () => {
         rig.node.tunnel.streams.forEach((stream, at) => {
           const text = Buffer.from(stream.written, "latin1");
           expect(parseRequestHead(head, text, 0, text.length)).toBe(HEAD_COMPLETE);
-          if (((answers >> at) & 1) === 1 && stream.calls.length === 0) stream.bring(OK);
+          if (((answers >> at) & 1) === 1 && stream.calls.length === 0) stream.deliver(OK);
         });
         rig.peer.answer(1);
         rig.node.clock.advance(20_000);

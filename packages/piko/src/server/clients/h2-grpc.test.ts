@@ -48,7 +48,7 @@ describe("gRPC", () => {
   it("gets the service's responses unchanged", () => {
     const rig = create();
     rig.peer.send(headers(1, GRPC));
-    rig.node.stream.bring(
+    rig.node.stream.deliver(
       "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nGrpc-Status: 5\r\nContent-Length: 0\r\n\r\n",
     );
     const answer = rig.peer.answer(1);
@@ -60,10 +60,10 @@ describe("gRPC", () => {
     const rig = create();
     rig.peer.send(headers(1, GRPC, false), data(1, "abc"));
     for (let minute = 0; minute < 20; minute++) rig.node.clock.advance(60_000);
-    rig.node.stream.bring(RESPONSE);
+    rig.node.stream.deliver(RESPONSE);
     for (let minute = 0; minute < 20; minute++) rig.node.clock.advance(60_000);
     rig.peer.send(data(1, "def", true));
-    rig.node.stream.bring("3\r\nxyz\r\n0\r\ngrpc-status: 0\r\n\r\n");
+    rig.node.stream.deliver("3\r\nxyz\r\n0\r\ngrpc-status: 0\r\n\r\n");
     expect(rig.node.stream.written).toContain("3\r\ndef\r\n0\r\n\r\n");
     const answer = rig.peer.answer(1);
     expect([answer.body, answer.heads.at(-1)]).toEqual(["xyz", { "grpc-status": "0" }]);
@@ -74,7 +74,7 @@ describe("gRPC", () => {
     const rig = create();
     const waitsIndefinitely: readonly Field[] = [...GRPC, ["grpc-timeout", "2S"]];
     rig.peer.send(headers(1, waitsIndefinitely), headers(3, waitsIndefinitely, false), headers(5, GRPC));
-    rig.node.tunnel.streams[1]?.bring(`${RESPONSE}3\r\nabc\r\n`);
+    rig.node.tunnel.streams[1]?.deliver(`${RESPONSE}3\r\nabc\r\n`);
     rig.node.clock.advance(1_500);
     expect([1, 3].map((id) => rig.peer.answer(id).ended)).toEqual([false, false]);
     rig.node.clock.advance(1_000);
@@ -94,7 +94,7 @@ describe("gRPC", () => {
     const rig = create();
     rig.peer.send(headers(1, GRPC), headers(3, GRPC));
     const [first, second] = rig.node.tunnel.streams;
-    first?.bring(`${RESPONSE}3\r\nabc\r\n`);
+    first?.deliver(`${RESPONSE}3\r\nabc\r\n`);
     first?.handler.onReset();
     const answer = rig.peer.answer(1);
     expect([answer.body, answer.heads.at(-1), answer.ended]).toEqual([
@@ -103,7 +103,7 @@ describe("gRPC", () => {
       true,
     ]);
     // A response of another content type is just cut.
-    second?.bring(
+    second?.deliver(
       "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
     );
     second?.handler.onReset();
@@ -143,11 +143,11 @@ describe("gRPC over HTTP/1.1", () => {
     expect(rig.socket.take()).toBe("");
     rig.socket.send("0\r\n\r\n");
     for (let minute = 0; minute < 20; minute++) rig.clock.advance(60_000);
-    rig.stream.bring(RESPONSE);
+    rig.stream.deliver(RESPONSE);
     expect(rig.socket.take()).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
     expect(rig.hits).toEqual([]);
     // The next request of the connection has the usual timeouts.
-    rig.stream.bring("0\r\n\r\n");
+    rig.stream.deliver("0\r\n\r\n");
     rig.socket.send("POST /x HTTP/1.1\r\nHost: e.test\r\nContent-Length: 4\r\n\r\n");
     rig.clock.advance(11_000);
     expect(rig.hits).toEqual(["read_timeout"]);

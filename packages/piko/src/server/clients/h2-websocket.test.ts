@@ -37,7 +37,7 @@ const switching = (accept: string): string =>
 function open(options = {}): H2Rig {
   const rig = create(options);
   rig.peer.send(headers(1, CONNECT, false));
-  rig.node.stream.bring(switching(acceptKey(keyOf(rig))));
+  rig.node.stream.deliver(switching(acceptKey(keyOf(rig))));
   return rig;
 }
 
@@ -54,9 +54,9 @@ it("opens with a 200, and passes bytes both ways", () => {
   expect(rig.peer.answer(1).heads).toEqual([{ ":status": "200", "sec-websocket-protocol": "chat" }]);
   rig.peer.send(data(1, "to service"));
   expect(rig.node.stream.written.endsWith("\r\n\r\nto service")).toBe(true);
-  rig.node.stream.bring("to client");
+  rig.node.stream.deliver("to client");
   for (let minute = 0; minute < 20; minute++) rig.node.clock.advance(60_000);
-  rig.node.stream.bring(", later");
+  rig.node.stream.deliver(", later");
   expect(rig.peer.answer(1)).toMatchObject({ body: "to client, later", ended: false, reset: undefined });
   expect(rig.node.hits).toEqual([]);
 });
@@ -65,7 +65,7 @@ it("keeps data that its client sends too early until it is open", () => {
   const rig = create();
   rig.peer.send(headers(1, CONNECT, false), data(1, "early"));
   expect(rig.node.stream.written.endsWith("\r\n\r\n")).toBe(true);
-  rig.node.stream.bring(switching(acceptKey(keyOf(rig))));
+  rig.node.stream.deliver(switching(acceptKey(keyOf(rig))));
   expect(rig.node.stream.written.endsWith("\r\n\r\nearly")).toBe(true);
 });
 
@@ -73,10 +73,10 @@ it("passes on an end that came too early once it is open", () => {
   const rig = create();
   rig.peer.send(headers(1, CONNECT, false), data(1, "early", true));
   expect(rig.node.stream.calls).toEqual([]);
-  rig.node.stream.bring(switching(acceptKey(keyOf(rig))));
+  rig.node.stream.deliver(switching(acceptKey(keyOf(rig))));
   expect(rig.node.stream.written.endsWith("\r\n\r\nearly")).toBe(true);
   expect(rig.node.stream.calls).toEqual(["end"]);
-  rig.node.stream.bring("late");
+  rig.node.stream.deliver("late");
   expect(rig.peer.answer(1)).toMatchObject({ body: "late", ended: false });
 });
 
@@ -84,7 +84,7 @@ it("ends each direction by itself, and is over when both have ended", () => {
   const rig = open();
   rig.peer.send(data(1, "bye", true));
   expect(rig.node.stream.calls).toEqual(["end"]);
-  rig.node.stream.bring("bye, too");
+  rig.node.stream.deliver("bye, too");
   rig.node.stream.handler.onEnd();
   expect(rig.peer.answer(1)).toMatchObject({ body: "bye, too", ended: true, reset: undefined });
   const other = open();
@@ -107,17 +107,17 @@ it("is cut on one side when it is cut on the other", () => {
 it("isn't opened by a wrong accept key, by another 2xx, or for a request that has ended", () => {
   const wrong = create();
   wrong.peer.send(headers(1, CONNECT, false));
-  wrong.node.stream.bring(switching(acceptKey("AAAAAAAAAAAAAAAAAAAAAA==")));
+  wrong.node.stream.deliver(switching(acceptKey("AAAAAAAAAAAAAAAAAAAAAA==")));
   expect(wrong.peer.answer(1)).toMatchObject({ heads: [], reset: 2 });
   expect(wrong.node.stream.calls).toEqual(["reset"]);
   const page = create();
   page.peer.send(headers(1, CONNECT, false));
-  page.node.stream.bring("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npage");
+  page.node.stream.deliver("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npage");
   expect(page.peer.answer(1)).toMatchObject({ status: "502", ended: true });
   expect(page.peer.answer(1).body).not.toContain("page");
   const refused = create();
   refused.peer.send(headers(1, CONNECT, false));
-  refused.node.stream.bring("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
+  refused.node.stream.deliver("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
   expect(refused.peer.answer(1)).toMatchObject({ status: "403", body: "no", ended: true });
   const ended = create();
   ended.peer.send(headers(1, CONNECT, true));

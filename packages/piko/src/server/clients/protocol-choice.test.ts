@@ -48,7 +48,7 @@ describe("a connection without TLS", () => {
       const { node, socket } = scene;
       socket.send(bytes, cut);
       expect(node.stream.written).toMatch(/^GET \/x HTTP\/1\.1\r\n/);
-      node.stream.bring(OK);
+      node.stream.deliver(OK);
       expect(framesOf(socket.take())).toMatchObject([
         { type: SETTINGS },
         { type: WINDOW_UPDATE },
@@ -73,7 +73,7 @@ describe("a connection without TLS", () => {
       if (status === "200") {
         const [line] = bytes.split("\r\n");
         expect(node.stream.written.startsWith(`${line}\r\n`)).toBe(true);
-        node.stream.bring(OK);
+        node.stream.deliver(OK);
       } else expect(node.asked).toBe(0);
       expect(statusOf(socket.take())).toBe(status);
       leave(scene);

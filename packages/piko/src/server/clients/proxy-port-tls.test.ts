@@ -50,7 +50,7 @@ describe("a port with TLS", () => {
     both.send(H2_GET);
     await eventually(() => rig.node.asked === 1);
     expect(rig.node.stream.written).toMatch(/^GET \/x HTTP\/1\.1\r\n.*X-Forwarded-Proto: https\r\n/s);
-    rig.node.stream.bring(OK);
+    rig.node.stream.deliver(OK);
     await both.until(({ text }) => text.endsWith("ok"));
     expect(framesOf(both.text).at(-1)).toMatchObject({ type: DATA, streamId: 1, payload: "ok" });
     // A client that has chosen HTTP/1.1 can't continue with HTTP/2.
@@ -140,7 +140,7 @@ describe("clients whose certificate authority is removed", () => {
     copyFileSync(authority.cert, clientCas);
     rig.node.clock.advance(10_000);
     expect(await idle.over()).toMatch(/ok$/);
-    rig.node.stream.bring(OK);
+    rig.node.stream.deliver(OK);
     expect(await busy.send(GET).over()).toMatch(/\r\nconnection: close\r\n.*ok$/is);
     await rig.exchange(other);
     expect(rig.node.asked).toBe(4);

@@ -289,7 +289,7 @@ describe("a draining port", () => {
     for (const peer of [idle, early, refused]) expect(await peer.over()).not.toContain("503");
     await expect(rig.connect()).rejects.toThrow(/ECONNREFUSED/);
     expect(drained).toBe(false);
-    rig.node.tunnel.streams[0]?.bring(OK);
+    rig.node.tunnel.streams[0]?.deliver(OK);
     expect(await busy.over()).toMatch(/connection: close\r\n.*ok$/is);
     await done;
   });
@@ -304,7 +304,7 @@ describe("a draining port", () => {
     const fresh = (await rig.connect()).send(GET);
     const done = rig.port.drain();
     await eventually(() => rig.node.asked === asked + 2);
-    for (const stream of rig.node.tunnel.streams.slice(-2)) stream.bring(OK);
+    for (const stream of rig.node.tunnel.streams.slice(-2)) stream.deliver(OK);
     for (const peer of [kept, fresh]) expect(await peer.over()).toMatch(/connection: close\r\n.*ok$/is);
     await done;
   });

@@ -229,9 +229,9 @@ export class Cluster {
     let reasons = "no answer";
     let first = false;
     try {
-      const either = AbortSignal.any([signal, late.signal]);
+      const stopOrDeadline = AbortSignal.any([signal, late.signal]);
       for (let delayMs = FIRST_JOIN_DELAY_MS; ; delayMs = Math.min(delayMs * 2, MAX_JOIN_DELAY_MS)) {
-        const { failures, nodeIds, outcome, own } = await this.gossip.join(join, { signal: either });
+        const { failures, nodeIds, outcome, own } = await this.gossip.join(join, { signal: stopOrDeadline });
         if (outcome !== "failed") {
           const message = outcome === "joined" ? "joined cluster" : "no other nodes found";
           this.#logger.info(message, { nodes: nodeIds });
@@ -242,7 +242,7 @@ export class Cluster {
         first = own;
         if (first && this.#clock.now() - startMs >= FIRST_NODE_TIMEOUT_MS) break;
         this.#logger.warn("could not join cluster, trying again", { error: reasons, "delay-ms": delayMs });
-        await this.#pause(delayMs, either);
+        await this.#pause(delayMs, stopOrDeadline);
       }
     } catch (error) {
       if (!late.signal.aborted || signal.aborted) throw error;

@@ -31,7 +31,7 @@ describe("a request with a new token", () => {
     rig.socket.send("def");
     expect(rig.stream.written).toMatch(/^POST \/p HTTP.*Content-Length: 6.*\r\n\r\nabcdef$/s);
     expect(rig.stream.written).not.toMatch(/bearer|authorization/i);
-    rig.stream.bring("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+    rig.stream.deliver("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
     expect(rig.socket.take()).toMatch(/^HTTP\/1.1 200 .*hi$/s);
   });
 
@@ -56,7 +56,7 @@ describe("a request with a new token", () => {
     expect(desk.asked).toHaveLength(1);
     desk.answer(["e"]);
     expect(rig.asked).toBe(1);
-    rig.stream.bring("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    rig.stream.deliver("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     expect([rig.asked, desk.asked.length]).toEqual([2, 1]);
     expect(rig.stream.written).toMatch(/^GET \/h /);
   });
@@ -96,7 +96,7 @@ describe("a token that was sent on the connection before", () => {
     const round = (request: string): void => {
       rig.socket.send(request);
       desk.answer(["e"]);
-      rig.stream.bring("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+      rig.stream.deliver("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     };
     for (const request of [GET, GET, GET.replace("Bearer t", "Bearer u"), GET]) round(request);
     expect(desk.asked).toEqual(["Bearer t", "Bearer u", "Bearer t"]);
@@ -109,7 +109,7 @@ describe("a token that was sent on the connection before", () => {
     for (let n = 0; n < 2; n++) {
       rig.socket.send(ofTenant);
       desk.answer(["e"]);
-      rig.stream.bring("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+      rig.stream.deliver("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     }
     expect([desk.asked.splice(0), rig.asked]).toEqual([["Bearer t of a", "Bearer t of a"], 2]);
     for (let n = 0; n < 2; n++) {

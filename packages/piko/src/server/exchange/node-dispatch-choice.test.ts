@@ -232,7 +232,7 @@ describe("a request that agents refuse", () => {
       const [a, b] = [rig.addTunnel("well"), rig.addTunnel("well")];
       rig.socket.send(request);
       for (const each of [a, b, a, b]) refuse(each);
-      a.stream.bring(OK);
+      a.stream.deliver(OK);
       expect(rig.statuses).toEqual({ "200": 1 });
     }
   });
@@ -245,7 +245,7 @@ describe("a request that agents refuse", () => {
     expect([tunnel.streams.length, rig.upstreams.waits.count]).toEqual([1, 1]);
     rig.clock.advance(250);
     expect(tunnel.streams.length).toBe(2);
-    tunnel.stream.bring(OK);
+    tunnel.stream.deliver(OK);
     expect(rig.statuses).toEqual({ "200": 1 });
     rig.socket.take();
     rig.socket.send(POST);

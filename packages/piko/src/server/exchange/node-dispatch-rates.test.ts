@@ -28,7 +28,7 @@ describe("a request above a tenant's rate", () => {
     const rig = create();
     limit(rig, all, each);
     rig.socket.send(GET + GET);
-    rig.stream.bring(OK);
+    rig.stream.deliver(OK);
     const [, answer = ""] = rig.socket.take().split("\r\n\r\nok");
     expect(answer).toMatch(/^HTTP\/1.1 429 .*Retry-After: 1\r\n/s);
     expect(answer).toContain(message);
@@ -47,7 +47,7 @@ describe("a request above a tenant's rate", () => {
     rig.socket.send(GET);
     rig.stream.refused = true;
     rig.stream.handler.onReset();
-    other.stream.bring(OK);
+    other.stream.deliver(OK);
     expect([rig.statuses, rig.hits]).toEqual([{ "200": 1 }, []]);
   });
 

@@ -24,7 +24,7 @@ describe("a request whose agent has fallen silent", () => {
     expect(other.streams).toHaveLength(goes ? 1 : 0);
     expect(tunnel.stream.calls).toEqual(goes ? ["reset"] : []);
     if (goes) expect(other.stream.written).toBe(tunnel.streams[0]?.written);
-    (goes ? other : tunnel).stream.bring(OK);
+    (goes ? other : tunnel).stream.deliver(OK);
     expect(rig.statuses).toEqual({ "200": 1 });
   });
 
@@ -41,7 +41,7 @@ describe("a request whose agent has fallen silent", () => {
       expect(tunnel.stream.calls).toEqual(["reset"]);
       // Its timeout starts again.
       rig.clock.advance(TIMEOUT_MS - 1_000);
-      other.stream.bring(OK);
+      other.stream.deliver(OK);
       expect(rig.statuses).toEqual({ "200": 1 });
     });
 
@@ -55,7 +55,7 @@ describe("a request whose agent has fallen silent", () => {
       rig.socket.send(request);
       Object.assign(tunnel.stream, { unacknowledged: false });
       if (kind === "doubtful") rig.doubt(tunnel);
-      if (begun !== "") tunnel.stream.bring(begun);
+      if (begun !== "") tunnel.stream.deliver(begun);
       const other = rig.addTunnel("well");
       rig.clock.advance(TIMEOUT_MS + 250);
       expect(rig.statuses).toEqual({ "504": 1 });
@@ -142,7 +142,7 @@ describe("a request whose agent has fallen silent", () => {
     const rig = create();
     const tunnel = silent(rig, GET);
     const other = rig.addTunnel("well");
-    tunnel.stream.bring("HTTP/1.1 103 Early Hints\r\n\r\n");
+    tunnel.stream.deliver("HTTP/1.1 103 Early Hints\r\n\r\n");
     rig.clock.advance(10_000);
     expect(other.streams).toHaveLength(0);
   });

@@ -29,7 +29,7 @@ describe("NodeDispatch", () => {
       rig.stream.refused = true;
       rig.stream.handler.onReset();
       expect(other.stream.written).toBe(rig.tunnel.streams[0]?.written);
-      other.stream.bring(OK);
+      other.stream.deliver(OK);
       expect(rig.statuses).toEqual({ "200": 1 });
       expect(rig.context.upstreamMetrics.retries).toBe(1);
     }
@@ -64,7 +64,7 @@ describe("NodeDispatch", () => {
     const rig = create();
     const other = add(rig);
     rig.socket.send(GET);
-    rig.stream.bring("HTTP/1.1 2");
+    rig.stream.deliver("HTTP/1.1 2");
     rig.stream.handler.onReset();
     expect([other.streams.length, rig.statuses]).toEqual([0, { "502": 1 }]);
   });
@@ -98,7 +98,7 @@ describe("NodeDispatch", () => {
       const back = add(rig);
       expect(back.stream.written.endsWith("\r\n\r\nab")).toBe(true);
       expect(rig.socket.paused).toBe(false);
-      back.stream.bring(OK);
+      back.stream.deliver(OK);
       expect(rig.statuses).toEqual({ "200": 1 });
     });
 
@@ -132,7 +132,7 @@ describe("NodeDispatch", () => {
       rig.upstreams.remove(rig.tunnel.asTunnel());
       rig.stream.handler.onReset();
       expect(rig.upstreams.waits.count).toBe(1);
-      add(rig).stream.bring(OK);
+      add(rig).stream.deliver(OK);
       expect(rig.statuses).toEqual({ "200": 1 });
     });
   });

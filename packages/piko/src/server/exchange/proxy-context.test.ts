@@ -79,7 +79,7 @@ describe("an invalid response", () => {
       const limits = { maxResponseHeaderBytes: 8_192 };
       const rig = new NodeRig({ limits, dependencies: { logger: log.logger } });
       rig.socket.send(GET);
-      rig.stream.bring(answer);
+      rig.stream.deliver(answer);
       expect(rig.socket.take().slice(9, 12)).toBe(status);
       const line = await log.line("upstream response refused");
       expect(line).toMatchObject({ level: "warn" });

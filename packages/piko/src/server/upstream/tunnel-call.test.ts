@@ -99,17 +99,17 @@ describe("TunnelCall", () => {
     [
       "an answer that isn't HTTP",
       "",
-      (stream) => stream.bring("nonsense\r\n\r\n"),
+      (stream) => stream.deliver("nonsense\r\n\r\n"),
       ["bad_response answered"],
     ],
   ])("reports %s, resets and forgets the stream", (_title, before, event, events) => {
     const { budget, call, stream, recorded } = setUp();
-    if (before !== "") stream.bring(before);
+    if (before !== "") stream.deliver(before);
     event(stream);
     expect(recorded).toEqual(events);
     expect(stream.calls).toEqual(["reset"]);
     // Later events on either side have no effect.
-    stream.bring("HTTP/1.1 200 OK\r\n\r\n");
+    stream.deliver("HTTP/1.1 200 OK\r\n\r\n");
     stream.handler.onEnd();
     stream.handler.onReset();
     stream.makeRoom();
@@ -124,7 +124,7 @@ describe("TunnelCall", () => {
 
   it("takes the end of the stream as the body's end if the head has no framing", () => {
     const { call, stream, recorded } = setUp();
-    stream.bring("HTTP/1.1 200 OK\r\n\r\nab");
+    stream.deliver("HTTP/1.1 200 OK\r\n\r\nab");
     stream.handler.onEnd();
     expect(recorded).toEqual(["response 200", "ab", "end"]);
     call.release();
@@ -134,7 +134,7 @@ describe("TunnelCall", () => {
   it("grants window for a head at once, and for the body when it is consumed", () => {
     const { call, stream } = setUp();
     const head = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n";
-    stream.bring(`${head}ok`);
+    stream.deliver(`${head}ok`);
     expect(stream.consumed).toBe(head.length);
     call.consume(2);
     expect(stream.consumed).toBe(head.length + 2);
@@ -142,7 +142,7 @@ describe("TunnelCall", () => {
 
   it("ends a raw direction after queued bytes", () => {
     const { call, stream, recorded } = setUp();
-    stream.bring(SWITCH);
+    stream.deliver(SWITCH);
     stream.room = 0;
     call.write(...text("bye"));
     call.end(undefined);
@@ -157,7 +157,7 @@ describe("TunnelCall", () => {
 
   it("drops queued bytes for a Go agent that has ended, since it reads no more", () => {
     const { budget, call, stream, recorded } = setUp(undefined, { halfClose: false });
-    stream.bring(SWITCH);
+    stream.deliver(SWITCH);
     stream.room = 0;
     call.write(...text("bye"));
     stream.handler.onEnd();
@@ -172,7 +172,7 @@ describe("TunnelCall", () => {
   it("ends a raw direction at once if nothing is queued, and does nothing if its stream is gone", () => {
     for (const gone of [false, true]) {
       const { call, stream } = setUp();
-      stream.bring(SWITCH);
+      stream.deliver(SWITCH);
       if (gone) stream.handler.onReset();
       call.end(undefined);
       expect(stream.calls).toEqual([gone ? "reset" : "end"]);
@@ -203,9 +203,9 @@ describe("TunnelCall", () => {
 
   it("has begun with the first byte of a response, even an interim one", () => {
     const { call, stream, recorded } = setUp();
-    stream.bring("HTTP/1.1 103 Early Hints\r\n\r\n");
+    stream.deliver("HTTP/1.1 103 Early Hints\r\n\r\n");
     expect([call.begun, recorded]).toEqual([true, ["inform 103"]]);
-    stream.bring("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    stream.deliver("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     expect(recorded).toEqual(["inform 103", "response 200"]);
   });
 });
