@@ -236,7 +236,7 @@ export function refusalsByKeyId(
     ["an empty name", of("RS256", rsa, { kid: "" })],
     ["a name that is a number", of("ES256", more[0] ?? ec, { kid: 0 })],
     ["a name that is null", of("RS256", rsa, { kid: null })],
-    ["the name of a property that every object has", of("RS256", rsa, { kid: "__proto__" })],
+    ["the name __proto__", of("RS256", rsa, { kid: "__proto__" })],
     ["a name of 4,000 characters", of("RS256", rsa, { kid: "x".repeat(4_000) })],
     ["the name of another key of its kind", of("ES256", ec, { kid: "3" })],
     ["the name of a key of another kind", of("RS256", rsa, { kid: "ec" })],

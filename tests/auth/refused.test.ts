@@ -99,7 +99,7 @@ describe("a tunnel on a server with tenants", () => {
     { name: "an unknown tenant", fields: as("c", "a"), error: "unknown tenant" },
     { name: "a tenant in another case", fields: as("A", "a"), error: "unknown tenant" },
     {
-      name: "a tenant with the name of a property that every object has",
+      name: "a tenant named __proto__",
       fields: as("__proto__", "a"),
       error: "unknown tenant",
     },

@@ -202,7 +202,7 @@ describe("a cluster with keys", () => {
     ],
     ["no key", {}, "plain", "it accepts encrypted gossip only"],
     [
-      "another name of the cluster",
+      "another cluster name",
       { ...REQUIRED, "cluster.name": "other" },
       "malformed",
       "is its cluster.name another one?",

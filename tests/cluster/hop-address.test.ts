@@ -85,7 +85,7 @@ const ATTEMPTS: Readonly<Record<string, readonly string[]>> = {
   "a secret without a hop field": [`x-piko-hop: ${random()}`],
   "fields in another case": ["X-PIKO-FORWARD: true", `X-Piko-Hop: ${random()}`],
   "a hop that may be rerouted": [FORWARD, `x-piko-hop: ${random()}`, "x-piko-hop-capabilities: reroute"],
-  "a hop with a tenant and a credential": [FORWARD, "x-piko-tenant-id: a", "x-piko-authorization: Bearer x"],
+  "a tenant and a credential": [FORWARD, "x-piko-tenant-id: a", "x-piko-authorization: Bearer x"],
 };
 
 describe.skipIf(!available)("a client at a node's address", { timeout: 120_000 }, () => {

@@ -38,10 +38,10 @@ async function refusal(bytes: string): Promise<{ status: number; body: string; t
 
 const host = "Host: web.test\r\n";
 
-describe("a request head that is malformed", () => {
+describe("a malformed request head", () => {
   it.each([
     ["no request line", "\0\0\0\r\n\r\n", 400],
-    ["a TLS greeting", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400],
+    ["a TLS ClientHello", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400],
     ["a bare line feed", `GET / HTTP/1.1\n${host}\r\n`, 400],
     ["no version", `GET /\r\n${host}\r\n`, 400],
     ["a broken version", `GET / HTTX/1.1\r\n${host}\r\n`, 400],
@@ -77,7 +77,7 @@ describe("a request head that is malformed", () => {
     ["an unknown encoding", `POST / HTTP/1.1\r\n${host}Transfer-Encoding: gzip, chunked\r\n\r\n`, 501],
     ["chunks twice", `POST / HTTP/1.1\r\n${host}Transfer-Encoding: chunked, chunked\r\n\r\n`, 501],
     ["chunks in HTTP/1.0", `POST / HTTP/1.0\r\n${host}Transfer-Encoding: chunked\r\n\r\n`, 400],
-  ])("by %s is refused", async (_what, bytes, status) => {
+  ])("with %s is refused", async (_what, bytes, status) => {
     const before = service.requests.length;
     const answer = await refusal(bytes);
     expect(answer.status).toBe(status);
@@ -86,7 +86,7 @@ describe("a request head that is malformed", () => {
     expect(service.requests.length).toBe(before);
   });
 
-  it("by its size is answered with 431", async () => {
+  it("that is too large is answered with 431", async () => {
     const client = await RawClient.connect(scene, tunnel.server.proxy);
     client.send(`GET / HTTP/1.1\r\n${host}`);
     // Sent in pieces: the answer may arrive, and the connection end, before the last piece is sent.
@@ -94,12 +94,12 @@ describe("a request head that is malformed", () => {
     expect((await client.response()).status).toBe(431);
   });
 
-  it("by the number of its fields is answered with 431", async () => {
+  it("with too many fields is answered with 431", async () => {
     const fields = Array.from({ length: 5_000 }, (_, i) => `x${i}:\r\n`).join("");
     expect((await refusal(`GET / HTTP/1.1\r\n${host}${fields}\r\n`)).status).toBe(431);
   });
 
-  it("by its size is refused even if it never ends its first line", async () => {
+  it("that is too large is refused even if it never ends its first line", async () => {
     const client = await RawClient.connect(scene, tunnel.server.proxy);
     client.send("GET /");
     for (let i = 0; i < 300; i++) client.send("x".repeat(8_000));
@@ -107,7 +107,7 @@ describe("a request head that is malformed", () => {
   });
 });
 
-describe("a chunked body that is malformed", () => {
+describe("a malformed chunked body", () => {
   it.each([
     ["a size that isn't a number", "xyz\r\nabc\r\n0\r\n\r\n", 400],
     ["a size with a sign", "-1\r\nabc\r\n0\r\n\r\n", 400],
@@ -116,7 +116,7 @@ describe("a chunked body that is malformed", () => {
     ["a bare line feed", "3\nabc\n0\n\n", 400],
     ["an endless extension", `3;${"x".repeat(100_000)}`, 400],
     ["endless trailers", `0\r\n${"X: y\r\n".repeat(50_000)}\r\n`, 431],
-  ])("by %s ends its connection, and never reaches the service completely", async (_what, body, status) => {
+  ])("with %s ends its connection, and never reaches the service completely", async (_what, body, status) => {
     const client = await RawClient.connect(scene, tunnel.server.proxy);
     client.send(`POST /reflect HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n${body}`);
     const text = (await client.rest()).toString("latin1");
@@ -135,7 +135,7 @@ describe("a chunked body that is malformed", () => {
   });
 });
 
-describe("routing", () => {
+describe("a request", () => {
   const answer = async (request: string): Promise<[number, unknown]> => {
     const client = await RawClient.connect(scene, tunnel.server.proxy);
     client.send(request);
@@ -152,8 +152,8 @@ describe("routing", () => {
       { error: "no available upstreams", endpoint: "nobody", reason: "no_upstream" },
     ],
     ["no endpoint", "GET / HTTP/1.1\r\nHost: localhost:8000\r\n\r\n", 400, NO_ENDPOINT],
-    ["an IPv4 address as the host", "GET / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n", 400, NO_ENDPOINT],
-    ["an IPv6 address as the host", "GET / HTTP/1.1\r\nHost: [::1]:8000\r\n\r\n", 400, NO_ENDPOINT],
+    ["an IPv4 address", "GET / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n", 400, NO_ENDPOINT],
+    ["an IPv6 address", "GET / HTTP/1.1\r\nHost: [::1]:8000\r\n\r\n", 400, NO_ENDPOINT],
   ])("to %s is refused", async (_what, request, status, body) => {
     expect(await answer(request)).toEqual([status, body]);
   });
@@ -164,7 +164,7 @@ describe("routing", () => {
     ["GET", "/_piko/v1/tcp/"],
     ["GET", "/_piko/v1/tcp/a/b"],
     ["POST", "/_piko/v2"],
-  ])("%s %s is reserved and answered with 404", async (method, path) => {
+  ])("of %s %s, a reserved path, is answered with 404", async (method, path) => {
     const client = await RawClient.connect(scene, tunnel.server.proxy);
     client.send(`${method} ${path} HTTP/1.1\r\n${host}Content-Length: 0\r\n\r\n`);
     expect((await client.response()).status).toBe(404);
@@ -184,14 +184,14 @@ describe("routing", () => {
   });
 });
 
-describe("a page of another origin", () => {
+describe("a page", () => {
   it.each([
     ["http://elsewhere.test", 403],
     ["null", 403],
     ["http://piko.test:1", 403],
     ["http://piko.test", 502],
     ["https://PIKO.test", 502],
-  ])("%s gets no connection to a TCP endpoint", async (origin, status) => {
+  ])("of the origin %s that dials a TCP endpoint without an upstream gets %i", async (origin, status) => {
     const client = await RawClient.connect(scene, tunnel.server.proxy);
     client.send(
       "GET /_piko/v1/tcp/nobody HTTP/1.1\r\nHost: piko.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +

@@ -17,7 +17,7 @@ describe.runIf(chromium !== undefined || haveTools("chromium"))("a browser", () 
   it.each([
     { scheme: "http", count: 60, proto: "HTTP/1.1" },
     { scheme: "https", count: 100, proto: "HTTP/2.0" },
-  ])("loads a page by $scheme that makes $count concurrent requests", async ({ count, proto, scheme }) => {
+  ])("loads a page over $scheme that makes $count concurrent requests", async ({ count, proto, scheme }) => {
     const service = await Service.start(scene);
     const { cert, key } = workshop.sign(workshop.authority("ca"), "server", { names: "DNS:web.test" });
     const tls = scheme === "https" ? { "proxy.tls.cert": cert, "proxy.tls.key": key } : {};

@@ -150,7 +150,7 @@ describe("Piko's own fields", () => {
     "X-PIKO-FORWARD: true",
     "x-piko-tenant-id: acme",
     "x-piko-authorization: Bearer x",
-  ])("%s from a client never reach the service", async (field) => {
+  ])("%s from a client never reaches the service", async (field) => {
     const seen = await send(server, request(`${field}\r\nx-kept: yes\r\n`));
     expect(Object.keys(seen).filter((name) => name.startsWith("x-piko"))).toEqual([]);
     expect(seen["x-kept"]).toBe("yes");
@@ -253,7 +253,7 @@ describe("a PROXY protocol header", () => {
   it.each([
     ["that is missing", request()],
     ["that is malformed", "PROXY TCP4 192.0.2.7 nowhere 1 2\r\n"],
-    ["that never ends", `PROXY ${"x".repeat(200)}`],
+    ["that is endless", `PROXY ${"x".repeat(200)}`],
     ["of an unknown version", "\r\n\r\n\0\r\nQUIT\n\x31"],
   ])("%s ends a connection that requires one, without an answer", async (_, bytes) => {
     const before = (await metric(strict.admin, 'piko_proxy_limited_total{limit="proxy_protocol"}')) ?? 0;

@@ -215,9 +215,9 @@ describe("an agent that wrongly switches protocols", () => {
   it.each([
     ["without naming a protocol", "", ""],
     ["for a plain request", "Connection: Upgrade\r\nUpgrade: test\r\n", ""],
-    ["for an upgrade, without naming a protocol", "", "Connection: Upgrade\r\nUpgrade: test\r\n"],
+    ["without naming the protocol of an upgrade", "", "Connection: Upgrade\r\nUpgrade: test\r\n"],
     [
-      "for an upgrade, to another protocol",
+      "to another protocol than requested",
       "Connection: Upgrade\r\nUpgrade: evil\r\n",
       "Connection: Upgrade\r\nUpgrade: test\r\n",
     ],

@@ -148,7 +148,7 @@ describe.skipIf(!haveGo)("a Go node and one of ours", () => {
       expect(await (await fetch(`http://${addr}/item?i=5`)).text()).toBe("item 5");
     });
 
-    it.each(REFUSED)("refuses %s", async (_what, credential, error) => {
+    it.each(REFUSED)("refuses requests with %s", async (_what, credential, error) => {
       const response = await ask(open.proxy, `${node}-http`, credential);
       expect([response.status, await response.text()]).toEqual([401, JSON.stringify({ error })]);
       const fields = { "x-piko-endpoint": `${node}-http`, ...fieldsOf(credential) };

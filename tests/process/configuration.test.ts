@@ -26,7 +26,7 @@ describe("an alias without its anchor", () => {
     ["server", "upstream:\n  auth:\n    hmac_secret_key: *secret\n", "alias *secret has no anchor"],
     ["agent start", "connect:\n  url: *node\n", "2:8: connect.url: alias *node has no anchor"],
     ["forward start", "connect:\n  url: *node\n", "2:8: connect.url: alias *node has no anchor"],
-  ])("ends piko %s with its position", async (command, yaml, message) => {
+  ])("ends piko %s with its position: %j", async (command, yaml, message) => {
     const { code, stderr } = await runPiko(...command.split(" "), ...configured("alias.yaml", yaml));
     expect(code).toBe(1);
     expect(stderr).toContain(message);
@@ -42,7 +42,7 @@ describe("a file", () => {
   it.each([
     ["UTF-8", Buffer.from(YAML)],
     ["UTF-16 with a byte order mark, as PowerShell writes it", Buffer.from(`\ufeff${YAML}`, "utf16le")],
-  ])("in %s is read", async (_, contents) => {
+  ])("is read in %s", async (_, contents) => {
     const server = piko(stage, "server", ["server", ...configured("text.yaml", contents)]);
     const { fields } = await server.waitFor("server started");
     expect(fields["node-id"]).toBe("größe");

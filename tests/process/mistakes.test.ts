@@ -35,7 +35,7 @@ async function loggedReason(program: Program, message: string): Promise<string> 
   return String(fields["error"] ?? fields["reason"]);
 }
 
-describe("an agent's url", () => {
+describe("the error explains an agent's url", () => {
   const agent = (url: string): Promise<string> =>
     failing("agent", "http", "web", service, "--connect.url", url);
 
@@ -74,7 +74,7 @@ describe("an agent's url", () => {
   });
 });
 
-describe("arguments", () => {
+describe("the error explains the arguments", () => {
   it("of an agent that are swapped", async () => {
     expect(await failing("agent", "http", "3000", "web")).toBe(
       "1 config: <addr>: are the arguments swapped? endpoint first, then address: piko agent http web 3000",
@@ -88,7 +88,7 @@ describe("arguments", () => {
   });
 });
 
-describe("what is logged at the start", () => {
+describe("the log explains", () => {
   const url = (): string => `http://${server.upstream}`;
 
   it("a service that isn't running", async () => {
@@ -121,7 +121,7 @@ describe("what is logged at the start", () => {
   });
 });
 
-describe("a server", () => {
+describe("the error explains a server", () => {
   it.each([
     ["--proxy.bind-addr", "proxy", "proxy.bind_addr"],
     ["--upstream.bind-addr", "upstream", "upstream.bind_addr"],

@@ -22,12 +22,12 @@ const forServer = workshop.sign(ours, "server");
 const clients = {
   "one of ours": workshop.sign(ours, "good", { usage: "clientAuth" }),
   "another authority's certificate": workshop.sign(theirs, "foreign", { usage: "clientAuth" }),
-  "one that has expired": workshop.sign(ours, "expired", {
+  "an expired certificate": workshop.sign(ours, "expired", {
     usage: "clientAuth",
     from: "20200101000000Z",
     until: "20200201000000Z",
   }),
-  "one that isn't valid yet": workshop.sign(ours, "early", {
+  "a certificate that isn't valid yet": workshop.sign(ours, "early", {
     usage: "clientAuth",
     from: "20700101000000Z",
     until: "20700201000000Z",
@@ -125,7 +125,7 @@ const ECDHE_SUITES: readonly number[] = [0xc02b, 0xc02f, 0xc02c, 0xc030];
 const OLD_SUITES: Readonly<Record<string, readonly number[]>> = {
   "without encryption": [0x0001, 0x0002, 0x003b, 0xc006, 0xc010],
   "for export": [0x0003, 0x0006, 0x0008, 0x0014, 0x0017],
-  "without a certificate": [0x0018, 0x0034, 0x006c, 0x00a6, 0xc018],
+  anonymous: [0x0018, 0x0034, 0x006c, 0x00a6, 0xc018],
   "RC4 or 3DES": [0x0005, 0x000a, 0xc007, 0xc011, 0xc012],
   "without forward secrecy": [0x002f, 0x0035, 0x003c, 0x009c, 0x009d],
   CBC: [0xc009, 0xc013, 0xc023, 0xc027, 0xc028],
@@ -202,8 +202,8 @@ describe.each(PORTS)("the %s port", (port) => {
 
   it.each([
     "another authority's certificate",
-    "one that has expired",
-    "one that isn't valid yet",
+    "an expired certificate",
+    "a certificate that isn't valid yet",
     "a server's certificate",
   ] as const)("refuses a client with %s", async (kind) => {
     for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {

@@ -30,8 +30,8 @@ function client(authority: KeyPair, name: string, times = {}): TlsSide {
 const STRANGERS: Readonly<Record<string, TlsSide>> = {
   "no certificate": { cert: "", key: "", cas: tls.ca.cert },
   "another authority's certificate": client(theirs, "foreign"),
-  "one that has expired": client(tls.ca, "expired", PAST),
-  "one that isn't valid yet": client(tls.ca, "early", FUTURE),
+  "an expired certificate": client(tls.ca, "expired", PAST),
+  "a certificate that isn't valid yet": client(tls.ca, "early", FUTURE),
 };
 
 function server(name: string, authority: KeyPair, options = {}): TlsSide {
@@ -41,8 +41,8 @@ function server(name: string, authority: KeyPair, options = {}): TlsSide {
 /** Certificates of servers that agents refuse. */
 const IMPOSTORS: Readonly<Record<string, TlsSide>> = {
   "another authority's certificate": server("foreign-server", theirs),
-  "one that has expired": server("expired-server", tls.ca, PAST),
-  "one for another name": server("elsewhere", tls.ca, { names: "DNS:elsewhere.test" }),
+  "an expired certificate": server("expired-server", tls.ca, PAST),
+  "a certificate for another name": server("elsewhere", tls.ca, { names: "DNS:elsewhere.test" }),
 };
 
 /** Starts an agent that the server refuses, or that refuses the server. */

@@ -12,7 +12,7 @@ import { perTest } from "../harness/stage.js";
 const scene = perTest();
 const { ask, untilStatus } = asking(scene);
 
-it("opened and closed tunnels, waits for them, and agents that returned", async () => {
+it("the metrics count opened and closed tunnels, waits for them, and agents that returned", async () => {
   const service = await Service.start(scene);
   const server = await startServer(scene, { "proxy.reconnect-wait": "30s" });
   const flags = ["--connect.tunnels", "1", "--server.enabled", "--server.bind-addr", "127.0.0.1:0"];
@@ -43,7 +43,7 @@ it("opened and closed tunnels, waits for them, and agents that returned", async 
   await untilMetric(server.admin, 'piko_upstreams_closed_total{reason="closed"}', 1);
 });
 
-it("an agent that has to reconnect", async () => {
+it("the metrics show an agent that has to reconnect", async () => {
   const service = await Service.start(scene);
   const server = await startServer(scene);
   const flags = ["--connect.tunnels", "1", "--server.enabled", "--server.bind-addr", "127.0.0.1:0"];
@@ -57,7 +57,7 @@ it("an agent that has to reconnect", async () => {
   expect(await metric(addr, 'piko_agent_reconnects_total{endpoint="web"}')).toBeGreaterThan(0);
 });
 
-it("single endpoints, if enabled, up to a maximum number", async () => {
+it("the metrics have series per endpoint, if enabled, up to a maximum number", async () => {
   const service = await Service.start(scene);
   const server = await startServer(scene, { "proxy.endpoint-metrics": "1", "proxy.reconnect-wait": "0" });
   for (const endpoint of ["web", "more"]) await startAgent(scene, server.upstream, endpoint, service.addr);
@@ -72,7 +72,7 @@ it("single endpoints, if enabled, up to a maximum number", async () => {
   expect(await of('requests_total{endpoint="nobody",status="5xx"}')).toBeUndefined();
 });
 
-it("the same text, compressed for scrapers that accept it, and the program's version", async () => {
+it("the metrics include the program's version, and are compressed for scrapers that accept it", async () => {
   const server = await startServer(scene, { "cluster.node-id": "n1" });
   const read = async (fields: string) => {
     const client = await RawClient.connect(scene, server.admin);

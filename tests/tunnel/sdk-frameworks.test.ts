@@ -289,7 +289,7 @@ describe("a fetch handler", () => {
   });
 
   it.each([
-    ["the Response by which @hono/node-server replaces Node's", () => new Response("hello")],
+    ["the Response with which @hono/node-server replaces Node's", () => new Response("hello")],
     ["a Response from a static method of Node's own", () => Response.json("hello")],
   ])("may return %s", async (_name, make) => {
     createAdaptorServer({ fetch: honoApp().fetch });

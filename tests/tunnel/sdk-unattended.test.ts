@@ -164,14 +164,14 @@ describe("a program without error handlers", () => {
   });
 
   it.each([
-    ["no server", "http://127.0.0.1:1", {}, "PIKO_CLIENT_TIMEOUT"],
+    ["a missing server", "http://127.0.0.1:1", {}, "PIKO_CLIENT_TIMEOUT"],
     [
       "a refused token",
       undefined,
       { "upstream.auth.hmac-secret-key": "a good secret" },
       "PIKO_CLIENT_REFUSED",
     ],
-  ])("ends with one error if its first connection finds %s", async (_what, url, flags, code) => {
+  ])("ends with one error if its first connection fails because of %s", async (_what, url, flags, code) => {
     const server = await startServer(scene, flags);
     const options = JSON.stringify({
       url: url ?? `http://${server.upstream}`,
