@@ -129,8 +129,8 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
       reloadOn(options, log, listeners);
       for (const listener of listeners.all) void warnOfProblems(listener, signal, log);
       if (logger.sink.format === "pretty" && log.enabled("info")) {
-        const say = terminal === undefined ? nextSteps : howToReach;
-        const lines = say(listeners.all, config.connect.url, command);
+        const describeSteps = terminal === undefined ? nextSteps : howToReach;
+        const lines = describeSteps(listeners.all, config.connect.url, command);
         if (lines.length > 0) logger.sink.output.write(`${lines.join("\n")}\n`);
         if (terminal !== undefined) {
           screen = new StatusScreen({ listeners: () => listeners.all, sink: logger.sink, terminal, clock });

@@ -121,11 +121,11 @@ describe("a response head for the next hop", () => {
   test("announces half-close for a 101 itself, whatever a service sends", () => {
     const status = "HTTP/1.1 101 Switching Protocols";
     const [connection, upgrade] = ["Connection: Upgrade", "Upgrade: x"];
-    const said = "x-piko-capabilities: half-close";
-    const text = lines(status, said, connection, upgrade);
+    const sent = "x-piko-capabilities: half-close";
+    const text = lines(status, sent, connection, upgrade);
     expect(rewrite(text)).toBe(lines(status, connection, upgrade));
-    expect(rewrite(text, { halfClose: true })).toBe(lines(status, said, connection, upgrade));
-    expect(rewrite(response(said), { halfClose: true })).toBe(response());
+    expect(rewrite(text, { halfClose: true })).toBe(lines(status, sent, connection, upgrade));
+    expect(rewrite(response(sent), { halfClose: true })).toBe(response());
   });
 
   test("gets a Date if it has none", () => {

@@ -151,7 +151,7 @@ describe("H1Client", () => {
 
     it("offers half-close to clients that ask for it, whatever the service claims", () => {
       const capability = "x-piko-capabilities: half-close\r\n";
-      for (const [asks, halfClose] of [
+      for (const [field, halfClose] of [
         [capability, true],
         // Not from a node's address, so this isn't believed.
         ["x-piko-forward: true\r\n", true],
@@ -160,9 +160,9 @@ describe("H1Client", () => {
       ] as const) {
         const rig = create();
         rig.tunnel.drainable = halfClose;
-        rig.socket.send(UPGRADE.replace("\r\n\r\n", `\r\n${asks}\r\n`));
+        rig.socket.send(UPGRADE.replace("\r\n\r\n", `\r\n${field}\r\n`));
         rig.stream.deliver(SWITCH.replace("\r\n\r\n", `\r\n${capability}\r\n`));
-        expect(rig.socket.take().includes(capability)).toBe(asks === capability && halfClose);
+        expect(rig.socket.take().includes(capability)).toBe(field === capability && halfClose);
       }
     });
 

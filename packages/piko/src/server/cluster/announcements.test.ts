@@ -35,25 +35,25 @@ function create() {
     table.setDoubt("other", "e", doubt);
     announcements.onOtherChanged("e");
   };
-  return { announcements, keys, log, other, table, said: () => Object.fromEntries(keys) };
+  return { announcements, keys, log, other, table, announced: () => Object.fromEntries(keys) };
 }
 
 describe("an endpoint in doubt", () => {
   it("is announced as doubtful, and under its plain key as long as no other node is healthy for it", () => {
-    const { announcements, other, said } = create();
+    const { announcements, other, announced } = create();
     announcements.set("e", { count: 2, doubtful: false });
-    expect(said()).toEqual({ [PLAIN]: "2" });
+    expect(announced()).toEqual({ [PLAIN]: "2" });
     announcements.set("e", { count: 2, doubtful: true });
-    expect(said()).toEqual({ [PLAIN]: "2", [DOUBT]: "2" });
+    expect(announced()).toEqual({ [PLAIN]: "2", [DOUBT]: "2" });
     other(1, 1);
-    expect(said()).toEqual({ [PLAIN]: "2", [DOUBT]: "2" });
+    expect(announced()).toEqual({ [PLAIN]: "2", [DOUBT]: "2" });
     other(1, 0);
-    expect(said()).toEqual({ [DOUBT]: "2" });
+    expect(announced()).toEqual({ [DOUBT]: "2" });
     other(0, 1);
-    expect(said()).toEqual({ [PLAIN]: "2", [DOUBT]: "2" });
+    expect(announced()).toEqual({ [PLAIN]: "2", [DOUBT]: "2" });
     other(1, 0);
     other(0, 0);
-    expect(said()).toEqual({ [PLAIN]: "2", [DOUBT]: "2" });
+    expect(announced()).toEqual({ [PLAIN]: "2", [DOUBT]: "2" });
   });
 
   it("always has one of its keys while it becomes doubtful or recovers", () => {
@@ -69,26 +69,26 @@ describe("an endpoint in doubt", () => {
   });
 
   it("has no plain key on a draining node while another node is healthy for it", () => {
-    const { announcements, other, said, table } = create();
+    const { announcements, other, announced, table } = create();
     announcements.set("e", { count: 1, doubtful: false });
     other(1, 0);
     announcements.drain();
-    expect(said()).toEqual({});
+    expect(announced()).toEqual({});
     announcements.set("e", { count: 1, doubtful: true });
-    expect(said()).toEqual({ [DOUBT]: "1" });
+    expect(announced()).toEqual({ [DOUBT]: "1" });
     table.setDraining("other", true);
     announcements.onOthersChanged();
-    expect(said()).toEqual({ [PLAIN]: "1", [DOUBT]: "1" });
+    expect(announced()).toEqual({ [PLAIN]: "1", [DOUBT]: "1" });
   });
 
   it("gets its plain key back when the other node begins to drain", () => {
-    const { announcements, other, said, table } = create();
+    const { announcements, other, announced, table } = create();
     other(1, 0);
     announcements.set("e", { count: 1, doubtful: true });
-    expect(said()).toEqual({ [DOUBT]: "1" });
+    expect(announced()).toEqual({ [DOUBT]: "1" });
     table.setDraining("other", true);
     announcements.onOthersChanged();
-    expect(said()).toEqual({ [PLAIN]: "1", [DOUBT]: "1" });
+    expect(announced()).toEqual({ [PLAIN]: "1", [DOUBT]: "1" });
   });
 });
 

@@ -24,19 +24,19 @@ describe("ForwardedFields", () => {
     new ForwardedFields().set(rewrite, parse(fields), "e", trusted, secure);
     return [rewrite.forwardedProto?.toString(), rewrite.forwardedHost?.toString()];
   };
-  const said = "X-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.example\r\n";
+  const sent = "X-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.example\r\n";
 
   it("replace the values of untrusted clients", () => {
-    expect(set(said, false)).toEqual(["http", "web.test"]);
+    expect(set(sent, false)).toEqual(["http", "web.test"]);
   });
 
   it("have https for a client that uses TLS with the node", () => {
-    expect(set(said, false, true)).toEqual(["https", "web.test"]);
+    expect(set(sent, false, true)).toEqual(["https", "web.test"]);
     expect(set("x-forwarded-host: shop.example\r\n", true, true)).toEqual(["https", undefined]);
   });
 
   it("keep the values of a trusted proxy", () => {
-    expect(set(said, true)).toEqual([undefined, undefined]);
+    expect(set(sent, true)).toEqual([undefined, undefined]);
   });
 
   it("add what a trusted proxy leaves out", () => {

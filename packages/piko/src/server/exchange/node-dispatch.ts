@@ -56,7 +56,7 @@ export class NodeDispatch implements Dispatch, Waiter {
   /** Whether the last upstream can't have seen the request. */
   #refused: boolean;
   /** Whether a node could not be reached; it is tried again when it is no longer left out. */
-  #unreached: boolean;
+  #wasUnreachable: boolean;
   /** The last node without an upstream for it; not tried again until a node announces the endpoint. */
   #emptyNode: RemoteNode | undefined;
   /** The node that has tunnels, but sent the request back because it knew of better ones. */
@@ -81,7 +81,7 @@ export class NodeDispatch implements Dispatch, Waiter {
     this.#unseenTriesLeft = 0;
     this.#failed = undefined;
     this.#refused = false;
-    this.#unreached = false;
+    this.#wasUnreachable = false;
     this.#emptyNode = undefined;
     this.#sentBackBy = undefined;
     this.#upstream = undefined;
@@ -102,7 +102,7 @@ export class NodeDispatch implements Dispatch, Waiter {
     this.#unseenTriesLeft = MAX_UNSEEN_TRIES;
     this.#failed = undefined;
     this.#refused = false;
-    this.#unreached = false;
+    this.#wasUnreachable = false;
     this.#emptyNode = undefined;
     this.#sentBackBy = undefined;
     this.#waitUntilMs = 0;
@@ -149,10 +149,10 @@ export class NodeDispatch implements Dispatch, Waiter {
     if (upstream instanceof RemoteNode && this.#hopCall?.rerouted === "elsewhere")
       this.#sentBackBy = upstream;
     // A try on a node that couldn't be reached is counted: more tries don't help.
-    const unreached = upstream instanceof RemoteNode && this.#isLeftOut(upstream);
-    this.#unreached ||= unreached;
-    if (seen === "no" && !unreached && upstream instanceof RemoteNode) this.#emptyNode = upstream;
-    if (seen === "no" && !unreached && this.#unseenTriesLeft > 0) {
+    const wasUnreachable = upstream instanceof RemoteNode && this.#isLeftOut(upstream);
+    this.#wasUnreachable ||= wasUnreachable;
+    if (seen === "no" && !wasUnreachable && upstream instanceof RemoteNode) this.#emptyNode = upstream;
+    if (seen === "no" && !wasUnreachable && this.#unseenTriesLeft > 0) {
       this.#unseenTriesLeft--;
       this.#triesLeft++;
     }
@@ -358,7 +358,7 @@ export class NodeDispatch implements Dispatch, Waiter {
   #isNodeBack(nowMs: number): boolean {
     const { endpointId, lastNode } = this.target;
     return (
-      this.#unreached &&
+      this.#wasUnreachable &&
       !lastNode &&
       this.#context.cluster?.table.isBack(endpointId, nowMs, this.#failed) === true
     );

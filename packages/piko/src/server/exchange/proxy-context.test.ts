@@ -50,7 +50,7 @@ describe("a request that claims to come from a node", () => {
     ["x-piko-hop:", NODE, false, true],
     [`x-piko-hop: guess\r\nx-piko-hop: ${SECRET}`, NODE, false, true],
     [`x-hop: ${SECRET}`, NODE, false, true],
-  ])("with %j from %s is believed by secret: %s; by address: %s", (said, address, bySecret, byAddress) => {
+  ])("with %j from %s is believed by secret: %s; by address: %s", (fields, address, bySecret, byAddress) => {
     for (const [hopSecret, expected] of [
       [Buffer.from(SECRET), bySecret],
       [undefined, byAddress],
@@ -58,7 +58,7 @@ describe("a request that claims to come from a node", () => {
       const cluster = { hopSecret, table: { nodes: () => nodes } };
       const rig = new NodeRig({ dependencies: { cluster } as unknown as Partial<ProxyDependencies> });
       const head = requestHead(
-        `GET / HTTP/1.1\r\nHost: e.test\r\n${said}\r\nx: y\r\n\r\n`.replace("\r\n\r\nx: y", "\r\nx: y"),
+        `GET / HTTP/1.1\r\nHost: e.test\r\n${fields}\r\nx: y\r\n\r\n`.replace("\r\n\r\nx: y", "\r\nx: y"),
       );
       expect(rig.context.isHop(head, address)).toBe(expected);
       expect(rig.context.hasHopSecret).toBe(hopSecret !== undefined);

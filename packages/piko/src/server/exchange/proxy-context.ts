@@ -166,8 +166,8 @@ export class ProxyContext implements ExchangeContext {
   isHop(head: RequestHead, address: string): boolean {
     const secret = this.cluster?.hopSecret;
     if (secret === undefined) return this.isNode(address);
-    const said = Buffer.from(findField(head, FIELD_X_PIKO_HOP) ?? "", "latin1");
-    return said.length === secret.length && timingSafeEqual(said, secret);
+    const claimed = Buffer.from(findField(head, FIELD_X_PIKO_HOP) ?? "", "latin1");
+    return claimed.length === secret.length && timingSafeEqual(claimed, secret);
   }
 
   /** Whether another node of the cluster has its proxy port at this address. */

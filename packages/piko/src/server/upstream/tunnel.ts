@@ -180,7 +180,7 @@ export class Tunnel implements Expiring {
   }
 
   /** Notifies an agent that names its instance of a new node, to which it may open a tunnel. */
-  tellOfNode(): void {
+  notifyOfNode(): void {
     if (this.instance !== "" && this.state === "active") this.#session.tellOfNode();
   }
 

@@ -143,12 +143,12 @@ describe("a valid request", () => {
 
   it("may name its program, if the name is short and visible", async () => {
     const rig = await start();
-    for (const [said, shown] of [
+    for (const [sent, shown] of [
       ["piko/1.2.3", "piko/1.2.3"],
       ["two words", ""],
       ["x".repeat(65), ""],
     ] as const) {
-      await rig.rawAgent(upgradeRequest("e", `User-Agent: ${said}\r\n`));
+      await rig.rawAgent(upgradeRequest("e", `User-Agent: ${sent}\r\n`));
       expect(rig.tunnels.at(-1)?.userAgent).toBe(shown);
     }
   });

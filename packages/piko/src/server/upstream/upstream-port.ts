@@ -232,7 +232,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
 
   /** Another node has joined: notifies agents that may look for one. */
   onNodeJoined(): void {
-    for (const tunnel of this.#upstreams.tunnels()) tunnel.tellOfNode();
+    for (const tunnel of this.#upstreams.tunnels()) tunnel.notifyOfNode();
   }
 
   onTunnel(tunnel: Tunnel): void {
