@@ -211,7 +211,7 @@ export class EndpointSocket extends Duplex {
     if (!this.#reset && !this.#transport.closed) {
       // After a FIN, a reset would make the peer drop what it has not read yet. So after a normal end the connection lingers.
       if (error === null && this.writableFinished && !this.#remoteEnded) {
-        this.#lingerOn(MAX_LINGER_MS - LINGER_MS);
+        this.#lingerAgain(MAX_LINGER_MS - LINGER_MS);
       } else if (!this.writableFinished || !this.#remoteEnded) {
         this.#transport.reset();
       }
@@ -248,10 +248,10 @@ export class EndpointSocket extends Duplex {
     if (!this.destroyed) this.destroy(resetError(this.endpointId));
   }
 
-  #lingerOn(leftMs: number): void {
+  #lingerAgain(leftMs: number): void {
     const timer = systemClock.setTimeout(() => {
       if (this.#unwanted || leftMs <= 0) this.#transport.reset();
-      else this.#lingerOn(leftMs - LINGER_MS);
+      else this.#lingerAgain(leftMs - LINGER_MS);
     }, LINGER_MS);
     this.#linger = timer.unref();
   }

@@ -8,14 +8,14 @@ const MAX_TRY_MS = 2_000;
 const FIRST_TRIES = 10;
 /** Tries in each later search: with two nodes, they find the other one in 7 of 8 cases. */
 const LATER_TRIES = 3;
-const FIRST_LOOK_MS = 30_000;
-const MAX_LOOK_MS = 300_000;
+const FIRST_PAUSE_MS = 30_000;
+const MAX_PAUSE_MS = 300_000;
 
 export class NodeSearch {
   readonly #random: () => number;
   #tries = 0;
   #maxTries = FIRST_TRIES;
-  #looks = 0;
+  #pauses = 0;
 
   /** `random` returns numbers in [0, 1). */
   constructor(random: () => number) {
@@ -26,7 +26,7 @@ export class NodeSearch {
   begin(): void {
     this.#tries = 0;
     this.#maxTries = FIRST_TRIES;
-    this.#looks = 0;
+    this.#pauses = 0;
   }
 
   /** Milliseconds until the next try. */
@@ -35,7 +35,7 @@ export class NodeSearch {
       const bound = Math.min(MAX_TRY_MS, TRY_BASE_MS * 2 ** this.#tries++);
       return Math.floor(this.#random() * bound);
     }
-    const baseMs = Math.min(MAX_LOOK_MS, FIRST_LOOK_MS * 2 ** this.#looks++);
+    const baseMs = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#pauses++);
     this.#tries = 1;
     this.#maxTries = LATER_TRIES;
     return Math.floor(baseMs * (0.5 + this.#random()));
@@ -43,6 +43,6 @@ export class NodeSearch {
 
   /** Whether the last delay was a long one: there seems to be no other node now. */
   get rests(): boolean {
-    return this.#looks > 0 && this.#tries === 1;
+    return this.#pauses > 0 && this.#tries === 1;
   }
 }

@@ -7,11 +7,11 @@ import type { Logger } from "./logger.js";
 import { findTokenLife, readToken, type Token, type TokenLife } from "./token.js";
 
 /** Fraction of a token's lifetime after which a new one is looked for. */
-const LOOK_AT = 0.8;
+const CHECK_AT = 0.8;
 /** Minimum time between two checks. */
-const MIN_LOOK_MS = 1_000;
+const MIN_CHECK_MS = 1_000;
 /** Maximum time until the next check; a timer can't wait for years. */
-const MAX_LOOK_MS = 86_400_000;
+const MAX_CHECK_MS = 86_400_000;
 
 export interface TokenRenewalOptions {
   readonly token: Token | undefined;
@@ -60,12 +60,12 @@ export class TokenRenewal {
   /** The latest attempt succeeded. */
   used(): void {
     this.#used = true;
-    if (this.stale) void this.look();
+    if (this.stale) void this.check();
     else this.#schedule();
   }
 
   /** Checks whether there is a new token. */
-  async look(): Promise<void> {
+  async check(): Promise<void> {
     const { logger, onOther, token } = this.#options;
     if (this.#stopped || !this.#used) return;
     let found = "";
@@ -100,12 +100,12 @@ export class TokenRenewal {
     // The token has expired: the next connection reads a new one anyway.
     if (leftMs <= 0) return;
     const startMs = life.startMs ?? now;
-    const untilMs = startMs + LOOK_AT * (life.endMs - startMs) - now;
+    const untilMs = startMs + CHECK_AT * (life.endMs - startMs) - now;
     // If that time has passed already, or there was no new token: after 80 % of the remaining time, repeatedly.
-    const waitMs = untilMs > 0 ? Math.min(untilMs, leftMs) : LOOK_AT * leftMs;
+    const waitMs = untilMs > 0 ? Math.min(untilMs, leftMs) : CHECK_AT * leftMs;
     this.#timer = clock.setTimeout(
-      () => void this.look(),
-      Math.min(Math.max(waitMs, MIN_LOOK_MS), MAX_LOOK_MS),
+      () => void this.check(),
+      Math.min(Math.max(waitMs, MIN_CHECK_MS), MAX_CHECK_MS),
     );
   }
 

@@ -61,12 +61,12 @@ describe("Upstream with several tunnels", () => {
     const delays: number[] = [];
     for (let tries = 1; tries <= 10; tries++) {
       await stage.attempt("a");
-      delays.push(stage.lookMs);
+      delays.push(stage.searchDelayMs);
     }
     expect(delays).toEqual([50, 100, 200, 400, 800, 1_000, 1_000, 1_000, 1_000, 1_000]);
     expect(stage.server.tunnels).toHaveLength(1);
     await stage.attempt("a");
-    expect(stage.lookMs).toBe(30_000);
+    expect(stage.searchDelayMs).toBe(30_000);
     await stage.attempt("b");
     await stage.event("changed");
     expect(stage.upstream.tunnels.nodeIds).toEqual(["a", "b"]);
@@ -77,7 +77,7 @@ describe("Upstream with several tunnels", () => {
   it("keeps a connection to the same node open for a while, so that a balancer that counts connections chooses another node", async () => {
     const stage = await at(["a"]);
     for (let tries = 1; tries <= 3; tries++) await stage.attempt("a");
-    expect(stage.lookMs).toBe(200);
+    expect(stage.searchDelayMs).toBe(200);
     expect(stage.server.connectionCount).toBe(4);
     stage.clock.advance(5_000);
     await vi.waitFor(() => expect(stage.server.connectionCount).toBeLessThan(4));
@@ -89,11 +89,11 @@ describe("Upstream with several tunnels", () => {
     const stage = await at(["a"]);
     for (let tries = 1; tries <= 10; tries++) await stage.attempt("a");
     await stage.logs("debug: looking");
-    expect(stage.lookMs).toBe(30_000);
+    expect(stage.searchDelayMs).toBe(30_000);
     tunnelAt(stage, "a").session.tellOfNode();
     await stage.attempt("b");
     // At a random time within five seconds, so that not all listeners try at once.
-    expect(stage.lookMs).toBe(2_500);
+    expect(stage.searchDelayMs).toBe(2_500);
     await stage.event("changed 2 of 2");
     // A listener that lacks no tunnel ignores the news.
     tunnelAt(stage, "a").session.tellOfNode();

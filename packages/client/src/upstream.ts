@@ -176,7 +176,7 @@ export class Upstream {
 
   /** Checks whether the token has changed; if so, opens new tunnels with it and drains the old ones. */
   renewToken(): void {
-    void this.#renewal.look();
+    void this.#renewal.check();
   }
 
   /**
@@ -208,7 +208,7 @@ export class Upstream {
   #onNode(): void {
     if (!this.#search.rests) return;
     this.#search.begin();
-    this.#look(Math.floor(this.#random() * NODE_NEWS_MS));
+    this.#scheduleSearch(Math.floor(this.#random() * NODE_NEWS_MS));
   }
 
   #onOtherToken(token: string): void {
@@ -250,7 +250,7 @@ export class Upstream {
     this.#refused = false;
     this.#lostSince = true;
     this.#search.begin();
-    if (this.homes.staying > 0) this.#look(this.#search.next());
+    if (this.homes.staying > 0) this.#scheduleSearch(this.#search.next());
     // A tunnel that was leaving already has a replacement on its way. If the server refused that, and ends this tunnel now, its
     // keys may have changed since then, so that a token that it did not accept yet is valid now.
     else if (!this.#connecting && !(this.#retry !== undefined && this.#reconnects && !refused)) {
@@ -286,7 +286,7 @@ export class Upstream {
     tunnel.run();
     this.#renewal.used();
     this.#search.begin();
-    this.#look(this.#search.next());
+    this.#scheduleSearch(this.#search.next());
   }
 
   /** Reconnects to the server in `delayMs`. */
@@ -299,7 +299,7 @@ export class Upstream {
   }
 
   /** If a tunnel is missing, tries to open one more in `delayMs`; requests use the others meanwhile. */
-  #look(delayMs: number): void {
+  #scheduleSearch(delayMs: number): void {
     if (this.#stopped.signal.aborted || this.#connecting || this.homes.complete) return;
     this.#reconnects = false;
     this.#logger.debug("looking for another node", {
@@ -359,7 +359,7 @@ export class Upstream {
       // If outdated tunnels can't be replaced, they are closed: there are others with the new token.
       for (const tunnel of this.homes.removeStale()) tunnel.drainAfter(REPLACED_DRAIN_DELAY_MS);
     }
-    this.#look(delayMs);
+    this.#scheduleSearch(delayMs);
   }
 
   #failed(error: unknown): void {
@@ -368,7 +368,7 @@ export class Upstream {
     const delayMs = this.#renewal.stale ? 0 : this.#refused ? this.#backoff.longest() : this.#backoff.next();
     if (this.homes.staying > 0) {
       this.#warn("failed to open another tunnel", error, delayMs);
-      this.#look(delayMs);
+      this.#scheduleSearch(delayMs);
       return;
     }
     if (final) this.#logger.error("server refused to connect", { ...this.#retryFields(error, delayMs) });

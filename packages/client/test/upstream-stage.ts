@@ -25,7 +25,7 @@ export class UpstreamStage {
   readonly #waiting = new Set<() => void>();
   #delayMs = 0;
   /** Delay of the latest search for another node. */
-  lookMs = 0;
+  searchDelayMs = 0;
 
   /** Starts an upstream with a server of our kind, unless `extra` replaces the fields of its 101; closed after the test. */
   static async start(options: Partial<UpstreamOptions> = {}, extra?: string): Promise<UpstreamStage> {
@@ -49,7 +49,7 @@ export class UpstreamStage {
       (level: string) =>
       (message: string, fields?: Record<string, unknown>): void => {
         this.logged.push(`${level}: ${message}`);
-        if (message === "looking for another node") this.lookMs = Number(fields?.["retry-in-ms"]);
+        if (message === "looking for another node") this.searchDelayMs = Number(fields?.["retry-in-ms"]);
         this.#wake();
       };
     this.upstream = new Upstream({
@@ -88,7 +88,7 @@ export class UpstreamStage {
     for (;;) {
       const at = this.events.findIndex((each) => each.startsWith(beginning));
       if (at >= 0) return this.events.splice(0, at + 1);
-      await this.#news();
+      await this.#nextChange();
     }
   }
 
@@ -103,7 +103,7 @@ export class UpstreamStage {
     await this.logs("debug: looking for another node");
     if (nodeId !== undefined) this.server.becomeNode(nodeId);
     const { length } = this.server.requests;
-    this.clock.advance(this.lookMs);
+    this.clock.advance(this.searchDelayMs);
     await this.server.until(() => this.server.requests.length > length);
   }
 
@@ -115,7 +115,7 @@ export class UpstreamStage {
         this.logged.splice(0, at + 1);
         return;
       }
-      await this.#news();
+      await this.#nextChange();
     }
   }
 
@@ -128,7 +128,7 @@ export class UpstreamStage {
     this.#wake();
   }
 
-  #news(): Promise<void> {
+  #nextChange(): Promise<void> {
     return new Promise((resolve) => void this.#waiting.add(resolve));
   }
 

@@ -316,7 +316,7 @@ describe("requests that wait for an unknown key", () => {
   it("free their places when they are cancelled before the source has answered", async () => {
     const { answer, rig } = await start();
     for (let n = 0; n < 100; n++) {
-      const waiter = { onVerified: (): void => void rig.answers.push("told") };
+      const waiter = { onVerified: (): void => void rig.answers.push("called") };
       expect(rig.askAs(waiter, naming("x", n % 3))).toBeUndefined();
       rig.auth.cancel(waiter);
       expect(rig.seekers.size).toBe(0);

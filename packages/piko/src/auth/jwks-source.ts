@@ -173,7 +173,7 @@ export class JwksSource implements KeySource {
   async #readFile(): Promise<boolean> {
     const { clock, config } = this.#options;
     if (this.#file !== undefined) {
-      await this.#file.look();
+      await this.#file.check();
       await this.#changing;
       if (this.#file.failed || !this.#file.bytes.equals(this.#bytes)) return false;
       await this.#accept(this.#bytes, true);

@@ -139,8 +139,8 @@ describe.skipIf(!hasGo)("a Go peer", { timeout: 60_000 }, () => {
     peer.send("delete endpoint:before");
     await until(() => [...(b.view.nodes.get("gonode")?.keys ?? [])].join() === "endpoint:after,3");
     peer.send("leave");
-    await peer.waitFor({ msg: "told", id: "a" });
-    await peer.waitFor({ msg: "told", id: "b" });
+    await peer.waitFor({ msg: "notified", id: "a" });
+    await peer.waitFor({ msg: "notified", id: "b" });
     await until(() => a.view.nodes.get("gonode")?.left === true && b.view.nodes.get("gonode")?.left === true);
     expect(peer.lines.filter(({ msg }) => msg === "invalid" || msg === "failed")).toEqual([]);
   });

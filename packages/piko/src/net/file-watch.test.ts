@@ -15,8 +15,8 @@ afterEach(() => {
   rmSync(folder, { recursive: true });
 });
 
-/** A watch with its own clock. `look` runs one more check and returns how many changes were reported. */
-async function start(path: string): Promise<{ look: () => Promise<number> }> {
+/** A watch with its own clock. `check` runs one more check and returns how many changes were reported. */
+async function start(path: string): Promise<{ check: () => Promise<number> }> {
   const clock = new FakeClock();
   let changes = 0;
   watch = new FileWatch({ path, clock, onChange: () => changes++ });
@@ -24,30 +24,30 @@ async function start(path: string): Promise<{ look: () => Promise<number> }> {
     while (clock.pending === 0) await new Promise((resolve) => setImmediate(resolve));
   };
   await armed();
-  const look = async (): Promise<number> => {
+  const check = async (): Promise<number> => {
     clock.advance(1_000);
     await armed();
     return changes;
   };
-  return { look };
+  return { check };
 }
 
 describe("a watched file", () => {
   it("is reported if its content changed, it was replaced, or it exists again", async () => {
     const path = join(folder, "f");
     writeFileSync(path, "one");
-    const { look } = await start(path);
-    expect(await look()).toBe(0);
+    const { check } = await start(path);
+    expect(await check()).toBe(0);
     writeFileSync(path, "three");
-    expect(await look()).toBe(1);
+    expect(await check()).toBe(1);
     writeFileSync(`${path}.new`, "three");
     renameSync(`${path}.new`, path);
-    expect(await look()).toBe(2);
+    expect(await check()).toBe(2);
     rmSync(path);
-    expect(await look()).toBe(2);
+    expect(await check()).toBe(2);
     writeFileSync(path, "back");
-    expect(await look()).toBe(3);
-    expect(await look()).toBe(3);
+    expect(await check()).toBe(3);
+    expect(await check()).toBe(3);
   });
 
   it("is reported if a symlink in its path changes, as Kubernetes does for secrets", async () => {
@@ -57,9 +57,9 @@ describe("a watched file", () => {
     writeFileSync(join(folder, "v2/f"), "two");
     symlinkSync("v1", join(folder, "data"));
     symlinkSync("data/f", join(folder, "f"));
-    const { look } = await start(join(folder, "f"));
+    const { check } = await start(join(folder, "f"));
     symlinkSync("v2", join(folder, "data.new"));
     renameSync(join(folder, "data.new"), join(folder, "data"));
-    expect(await look()).toBe(1);
+    expect(await check()).toBe(1);
   });
 });

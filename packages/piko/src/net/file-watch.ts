@@ -5,7 +5,7 @@ import { stat } from "node:fs/promises";
 import type { Clock, Timer } from "@piko/tunnel";
 
 /** Time between two checks; each is one system call. */
-const LOOK_MS = 1_000;
+const CHECK_INTERVAL_MS = 1_000;
 
 export interface FileWatchOptions {
   readonly path: string;
@@ -23,7 +23,7 @@ export class FileWatch {
 
   constructor(options: FileWatchOptions) {
     this.#options = options;
-    void this.#look();
+    void this.#check();
   }
 
   close(): void {
@@ -32,7 +32,7 @@ export class FileWatch {
     this.#timer = undefined;
   }
 
-  async #look(): Promise<void> {
+  async #check(): Promise<void> {
     const { clock, onChange, path } = this.#options;
     const version = await findVersion(path);
     if (this.#closed) return;
@@ -42,7 +42,7 @@ export class FileWatch {
       if (!first) onChange();
     }
     // `onChange` may have closed the watch.
-    if (!this.#closed) this.#timer = clock.setTimeout(() => void this.#look(), LOOK_MS);
+    if (!this.#closed) this.#timer = clock.setTimeout(() => void this.#check(), CHECK_INTERVAL_MS);
   }
 }
 

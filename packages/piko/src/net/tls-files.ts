@@ -58,18 +58,18 @@ export class TlsFileSource {
 
   /** The current contents, or the previous ones while those can't be used. The same object while nothing changes. */
   files(): TlsFiles {
-    this.#look();
+    this.#check();
     return this.#files;
   }
 
   /** The same as a context, which is created once for the same contents. */
   context(): TlsContext {
-    this.#look();
+    this.#check();
     return this.#context;
   }
 
   /** Called for each connection: reading the files costs several times as much as asking the system whether they have changed. */
-  #look(): void {
+  #check(): void {
     try {
       const version = this.#findVersion();
       const nowMs = this.#clock.now();

@@ -40,12 +40,12 @@ describe("a watched file", () => {
     writeFileSync(path, "one");
     const watched = watch();
     expect(watched.bytes.toString()).toBe("one");
-    await watched.look();
+    await watched.check();
     writeFileSync(path, "one");
-    await watched.look();
+    await watched.check();
     expect(seen).toEqual([]);
     writeFileSync(path, "two");
-    await watched.look();
+    await watched.check();
     expect([seen, watched.bytes.toString()]).toEqual([["two"], "two"]);
   });
 
@@ -56,7 +56,7 @@ describe("a watched file", () => {
     const watched = watch();
     symlinkSync("b", `${path}.new`);
     renameSync(`${path}.new`, path);
-    await watched.look();
+    await watched.check();
     expect(seen).toEqual(["two"]);
   });
 
@@ -64,16 +64,16 @@ describe("a watched file", () => {
     writeFileSync(path, "one");
     const watched = watch();
     rmSync(path);
-    await watched.look();
-    await watched.look();
+    await watched.check();
+    await watched.check();
     expect([failures.length, watched.bytes.toString()]).toEqual([1, "one"]);
     writeFileSync(path, "x".repeat(11));
-    await watched.look();
+    await watched.check();
     expect(failures).toHaveLength(1);
     writeFileSync(path, "two");
-    await watched.look();
+    await watched.check();
     writeFileSync(path, "x".repeat(11));
-    await watched.look();
+    await watched.check();
     expect([seen, failures.length, failures[1]]).toEqual([
       ["two"],
       2,

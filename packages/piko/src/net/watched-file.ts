@@ -56,7 +56,7 @@ export class WatchedFile {
   }
 
   /** Checks now whether the file has changed. Never rejects. */
-  async look(): Promise<void> {
+  async check(): Promise<void> {
     const { onChange, onFailure, path } = this.#options;
     if (this.#timer === undefined) return;
     try {
@@ -86,7 +86,7 @@ export class WatchedFile {
   #watch(): void {
     if (this.#closed) return;
     this.#timer = this.#options.clock.setTimeout(() => {
-      void this.look().then(() => this.#watch());
+      void this.check().then(() => this.#watch());
     }, INTERVAL_MS);
   }
 

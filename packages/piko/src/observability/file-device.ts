@@ -10,7 +10,7 @@ import type { LogDevice } from "./log-output.js";
  */
 const SLOW_MS = 5;
 /** How long writes are asynchronous after that. */
-const ASIDE_MS = 10_000;
+const ASYNC_MS = 10_000;
 
 type Done = (error: NodeJS.ErrnoException | null, written: number) => void;
 
@@ -18,7 +18,7 @@ export class FileDevice implements LogDevice {
   #fd: number;
   #regular: boolean;
   /** Writes are asynchronous until this time, on the scale of process.hrtime. */
-  #asideUntilMs = 0;
+  #asyncUntilMs = 0;
   /** An asynchronous write is in progress, to the descriptor that was current when it began. */
   #writing = false;
   readonly #write: typeof writeSync;
@@ -40,8 +40,8 @@ export class FileDevice implements LogDevice {
   }
 
   write(bytes: Buffer, offset: number, done: Done): void {
-    if (this.#regular && nowMs() >= this.#asideUntilMs) this.#writeNow(bytes, offset, done);
-    else this.#writeAside(bytes, offset, done);
+    if (this.#regular && nowMs() >= this.#asyncUntilMs) this.#writeNow(bytes, offset, done);
+    else this.#writeAsync(bytes, offset, done);
   }
 
   writeSync(bytes: Buffer, offset: number): number {
@@ -58,11 +58,11 @@ export class FileDevice implements LogDevice {
       return;
     }
     const toMs = nowMs();
-    if (toMs - fromMs > SLOW_MS) this.#asideUntilMs = toMs + ASIDE_MS;
+    if (toMs - fromMs > SLOW_MS) this.#asyncUntilMs = toMs + ASYNC_MS;
     done(null, written);
   }
 
-  #writeAside(bytes: Buffer, offset: number, done: Done): void {
+  #writeAsync(bytes: Buffer, offset: number, done: Done): void {
     const fd = this.#fd;
     this.#writing = true;
     write(fd, bytes, offset, bytes.length - offset, null, (error, written) => {

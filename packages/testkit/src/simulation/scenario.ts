@@ -60,7 +60,7 @@ class Scenario {
    * Crashed nodes by id, with the time when the others have forgotten them. Until then, they can't tell a restart at another
    * address from someone else who uses the id, and ignore its keys and its leave.
    */
-  readonly #doneWith = new Map<string, { ip: string; due: number }>();
+  readonly #crashed = new Map<string, { ip: string; due: number }>();
   #partitioned = false;
   /**
    * When the network last became whole. A node that leaves announces it to those that it reaches, which soon after a split
@@ -149,7 +149,7 @@ class Scenario {
     const kind = this.#random.pick(["process", "host"] as const);
     this.cluster.crash(life, kind);
     this.#past.push(life);
-    this.#doneWith.set(life.id, { ip: life.ip, due: this.cluster.clock.now() + this.#options.detectMs });
+    this.#crashed.set(life.id, { ip: life.ip, due: this.cluster.clock.now() + this.#options.detectMs });
     this.#goneWithin(life.id, this.#options.detectMs);
     this.#record(`${life.id} crashes with its ${kind}`);
   }
@@ -159,7 +159,7 @@ class Scenario {
     this.#past.push(life);
     const whole = !this.#partitioned && this.cluster.clock.now() - this.#wholeSince > 10_000;
     const within = whole ? this.#options.leaveMs : LINGER_MS + this.#options.detectMs;
-    const before = this.#doneWith.get(life.id);
+    const before = this.#crashed.get(life.id);
     const taken = before === undefined || before.ip === life.ip ? 0 : before.due - this.cluster.clock.now();
     this.#goneWithin(life.id, Math.max(within, taken));
     this.#record(`${life.id} leaves`);

@@ -14,7 +14,7 @@ export interface KeepAliveHandler {
 
 export class KeepAlive {
   /** Whether anything has arrived; set by the reader. */
-  heard: boolean;
+  received: boolean;
   readonly #clock: Clock;
   readonly #intervalMs: number;
   readonly #timeoutMs: number;
@@ -27,7 +27,7 @@ export class KeepAlive {
 
   /** Starts at once; the first ping is sent after one interval. */
   constructor(clock: Clock, intervalMs: number, timeoutMs: number, handler: KeepAliveHandler) {
-    this.heard = false;
+    this.received = false;
     this.#clock = clock;
     this.#intervalMs = intervalMs;
     this.#timeoutMs = timeoutMs;
@@ -50,7 +50,7 @@ export class KeepAlive {
   }
 
   #tick(): void {
-    if (this.#waiting && !this.heard) {
+    if (this.#waiting && !this.received) {
       this.#handler.onSilence();
       return;
     }
@@ -61,7 +61,7 @@ export class KeepAlive {
       this.#schedule(this.#intervalMs - this.#timeoutMs);
       return;
     }
-    this.heard = false;
+    this.received = false;
     this.#handler.sendPing(this.#pingId);
     this.#pingId = (this.#pingId + 1) >>> 0;
     this.#schedule(this.#timeoutMs);

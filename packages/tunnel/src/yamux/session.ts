@@ -123,7 +123,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
 
   /** Processes bytes from the transport. Returns how many frames began in them. */
   receive(buffer: Buffer, start: number, end: number): number {
-    this.#keepAlive.heard = true;
+    this.#keepAlive.received = true;
     const reader = this.#reader;
     reader.frames = 0;
     reader.read(buffer, start, end);

@@ -199,7 +199,7 @@ export class Exchanges {
       this.#core.warnOfDuplicateId(from.addr);
       throw new GossipError("PIKO_GOSSIP_ID_IN_USE", `node id ${local.id} is used by ${from.addr}`);
     }
-    const heard = this.#hear(addr, start, from);
+    const responder = this.#onAnswer(addr, start, from);
     for (const node of answer.nodes()) {
       counters.deltaEntriesInbound += node.entries.length;
       if (node.id === local.id) this.#compareSelf(node.entries, own);
@@ -211,13 +211,15 @@ export class Exchanges {
       yield;
     }
     // The answer may have just reported the responder's own return.
-    if (heard?.status === "candidate" && cluster.find(from.nodeId) === heard) cluster.heard(heard, start);
+    if (responder?.status === "candidate" && cluster.find(from.nodeId) === responder) {
+      cluster.answered(responder, start);
+    }
     if (own !== undefined) this.#searchedForTraces = true;
     return from;
   }
 
   /** A node answered at an address. Returns its member if that is its own address and the answer isn't outdated. */
-  #hear(addr: string, start: number, from: Sender): Member | undefined {
+  #onAnswer(addr: string, start: number, from: Sender): Member | undefined {
     const { cluster, intervalMs, now } = this.#core;
     let responder = cluster.find(from.nodeId) ?? cluster.learn(from.nodeId, from.addr);
     if (responder === undefined) return undefined;
@@ -233,7 +235,7 @@ export class Exchanges {
     }
     // The answer may have been in transit for long: TCP retransmits lost segments even for a process that has ended.
     if (responder.addr === addr && now() - start < SILENCE_SUSPECT * intervalMs) {
-      cluster.heard(responder, start);
+      cluster.answered(responder, start);
       return responder;
     }
     if (responder.status !== "reachable") this.#core.probeMember(responder);

@@ -138,14 +138,14 @@ export class PacketHandler {
    */
   #reply(theirs: readonly DigestEntry[], newer: readonly Member[]): DigestEntry[] {
     const { cluster, random } = this.#core;
-    const said = new Set(theirs.map(({ id }) => id));
-    return [...newer.map(digestEntry), ...cluster.someDigest(theirs.length, random, said)];
+    const listed = new Set(theirs.map(({ id }) => id));
+    return [...newer.map(digestEntry), ...cluster.someDigest(theirs.length, random, listed)];
   }
 
   /** `alive`: whether it is a sign of life. Without `origin`, every delta is. So is a late one: CPU may be scarce. */
   #delta(sender: Member, nodes: readonly NodeDelta[], alive: boolean): void {
     const { cluster, counters, local } = this.#core;
-    if (alive) cluster.heard(sender);
+    if (alive) cluster.answered(sender);
     let applied = 0;
     for (const { id, entries } of nodes) {
       counters.deltaEntriesInbound += entries.length;
@@ -160,7 +160,9 @@ export class PacketHandler {
       if (member.status !== "candidate" || member === sender) applied += cluster.apply(member, entries);
     }
     // The delta may have just reported its sender's own return.
-    if (alive && cluster.find(sender.id) === sender && sender.status === "candidate") cluster.heard(sender);
+    if (alive && cluster.find(sender.id) === sender && sender.status === "candidate") {
+      cluster.answered(sender);
+    }
     if (applied > 0) this.#onChanges();
   }
 }

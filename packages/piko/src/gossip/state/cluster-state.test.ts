@@ -38,7 +38,7 @@ function createCluster(maxBytes: number): {
   const join = (id: string): Member => {
     const member = cluster.learn(id, `${id}:8003`);
     if (member === undefined) throw new Error("no room");
-    cluster.heard(member, now);
+    cluster.answered(member, now);
     return member;
   };
   return { cluster, budget, limits, notified, join, pass: (ms) => void (now += ms) };
@@ -96,7 +96,7 @@ describe("what nodes announce", () => {
     const again = cluster.find("late");
     if (again === undefined) throw new Error("no candidate");
     expect(again.status).toBe("candidate");
-    cluster.heard(again, 60_500);
+    cluster.answered(again, 60_500);
     cluster.apply(again, entries(1, 11));
     expect(again.state.size).toBe(11);
     expect(budget.used).toBe(11 * KEY_BYTES);

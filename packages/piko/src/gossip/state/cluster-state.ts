@@ -102,14 +102,14 @@ export class ClusterState {
     const { now, intervalMs } = this.#options;
     const member =
       before && state === undefined
-        ? this.#anew(id, addr)
+        ? this.#recreate(id, addr)
         : new Member(state ?? new NodeState(id, this.#options.budget), addr, now(), intervalMs);
     this.#members.set(id, member);
     return member;
   }
 
   /** The node itself has answered; `since` is the latest time at which it is known to have been alive. */
-  heard(member: Member, since: number = this.#options.now()): void {
+  answered(member: Member, since: number = this.#options.now()): void {
     member.arrivals.report(since);
     member.asked = false;
     member.refused = false;
@@ -155,7 +155,7 @@ export class ClusterState {
       this.#watch.onExpired?.(member.id);
     }
     this.deadNodes.expire(now);
-    this.#makeWhole();
+    this.#restoreCrowdedOut();
   }
 
   /** Removes a node from the table and remembers that it is gone. */
@@ -174,7 +174,7 @@ export class ClusterState {
   replace(member: Member, addr: string): Member {
     const { id, status } = member;
     member.state.release();
-    const fresh = this.#anew(id, addr);
+    const fresh = this.#recreate(id, addr);
     this.#members.delete(id);
     this.#members.set(id, fresh);
     this.#order = undefined;
@@ -226,16 +226,16 @@ export class ClusterState {
    * A digest of at most `most` entries: the latest changes first, then random nodes. Nodes whose id is in `said` are left out, including
    * this one.
    */
-  someDigest(max: number, random: () => number, said?: ReadonlySet<string>): DigestEntry[] {
+  someDigest(max: number, random: () => number, listed?: ReadonlySet<string>): DigestEntry[] {
     const members = [...this.#latestFirst()];
-    const entries = said?.has(this.local.id) === true ? [] : [this.ownDigestEntry()];
+    const entries = listed?.has(this.local.id) === true ? [] : [this.ownDigestEntry()];
     for (let i = 0; i < members.length && entries.length < max; i++) {
       if (i >= LATEST_ENTRIES) {
         const j = i + Math.floor(random() * (members.length - i));
         [members[i], members[j]] = [members[j] as Member, members[i] as Member];
       }
       const member = members[i] as Member;
-      if (said?.has(member.id) !== true) entries.push(digestEntry(member));
+      if (listed?.has(member.id) !== true) entries.push(digestEntry(member));
     }
     return entries;
   }
@@ -300,7 +300,7 @@ export class ClusterState {
   }
 
   /** A node that was known before; nothing about its earlier incarnation is valid any more. */
-  #anew(id: string, addr: string): Member {
+  #recreate(id: string, addr: string): Member {
     const { now, intervalMs } = this.#options;
     const member = new Member(new NodeState(id, this.#options.budget), addr, now(), intervalMs);
     member.answersFrom = now() + FOREIGN_ANSWERS * intervalMs;
@@ -357,7 +357,7 @@ export class ClusterState {
   }
 
   /** When others have gone, starts again with a node for which there was no room: one at a time, since it may need much. */
-  #makeWhole(): void {
+  #restoreCrowdedOut(): void {
     const { budget } = this.#options;
     for (const member of this.#members.values()) {
       if (!member.crowdedOut || !member.active) continue;
