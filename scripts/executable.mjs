@@ -29,7 +29,7 @@ const { version } = JSON.parse(readFileSync(join(dist, "..", "package.json"), "u
 // Does the same as dist/main.js, but without top-level await, which CommonJS doesn't have.
 writeFileSync(
   entry,
-  'import { obeyEarlySignal } from "../cli/early-signal.js"; import { main } from "../cli/main.js"; obeyEarlySignal(); void main();',
+  'import { handleEarlySignal } from "../cli/early-signal.js"; import { main } from "../cli/main.js"; handleEarlySignal(); void main();',
 );
 const bundled = await rolldown({
   ...BUNDLING,

@@ -1,7 +1,7 @@
 // The `piko` command. Handles signals from the first moment on, then loads the rest.
 
-import { obeyEarlySignal } from "./cli/early-signal.js";
+import { handleEarlySignal } from "./cli/early-signal.js";
 
-obeyEarlySignal();
+handleEarlySignal();
 const { main } = await import("./cli/main.js");
 await main();

@@ -10,7 +10,7 @@ function end(): void {
 }
 
 /** Called by the executable before it loads anything else. */
-export function obeyEarlySignal(): void {
+export function handleEarlySignal(): void {
   process.on("SIGTERM", end);
   endWithoutTerminal();
   onHangUp(() => {

@@ -297,8 +297,8 @@ await runProgram("server", { log: ${log} }, async ({ logger, signal, signalName 
     const script = `early-${Math.random().toString(36).slice(2)}.mjs`;
     writeFileSync(
       join(folder, script),
-      `import { obeyEarlySignal } from "./dist/cli/early-signal.js";
-obeyEarlySignal();
+      `import { handleEarlySignal } from "./dist/cli/early-signal.js";
+handleEarlySignal();
 setInterval(() => {}, 1_000_000);
 console.log("up");
 `,

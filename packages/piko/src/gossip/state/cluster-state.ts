@@ -281,7 +281,7 @@ export class ClusterState {
     }
     const { local } = this;
     if (!versions.has(local.id))
-      sources.push({ id: local.id, addr: this.addr, state: local.state, above: local.state.lackedAbove(0) });
+      sources.push({ id: local.id, addr: this.addr, state: local.state, above: local.state.sendAbove(0) });
     for (const { active, id, addr, state, truncatedAt } of this.#members.values())
       if (active && truncatedAt === 0 && !versions.has(id)) sources.push({ id, addr, state, above: 0 });
     return sources;
@@ -295,7 +295,7 @@ export class ClusterState {
     // Nodes that lack it get it from the node itself, or from one that had room.
     if (member !== undefined && member.truncatedAt > 0) return undefined;
     return member === undefined || includeSilent || member.status === "reachable"
-      ? { id, addr, state, above: state.lackedAbove(above) }
+      ? { id, addr, state, above: state.sendAbove(above) }
       : undefined;
   }
 

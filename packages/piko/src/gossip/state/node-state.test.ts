@@ -31,12 +31,12 @@ describe("a node's state", () => {
     const local = localState();
     for (let i = 0; i < 5; i++) local.upsert(`endpoint:${i}`, "1");
     const { state } = local;
-    expect([0, 3].map((above) => state.lackedAbove(above))).toEqual([0, 3]);
+    expect([0, 3].map((above) => state.sendAbove(above))).toEqual([0, 3]);
     local.leave();
     for (const above of [0, 3, 5]) {
-      expect(state.above(state.lackedAbove(above)).map(({ key }) => key)).toEqual([LEFT_KEY]);
+      expect(state.above(state.sendAbove(above)).map(({ key }) => key)).toEqual([LEFT_KEY]);
     }
-    expect(state.above(state.lackedAbove(local.version))).toEqual([]);
+    expect(state.above(state.sendAbove(local.version))).toEqual([]);
   });
 
   it("arrives completely, whichever part of it each packet brings", () => {

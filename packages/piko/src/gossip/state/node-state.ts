@@ -118,7 +118,7 @@ export class NodeState {
    * The version above which entries are sent to a peer that has those up to `above`. For a node that has left, that is only the
    * leave marker: after other entries it might not fit into a packet, and the peer would add the node as if it were alive.
    */
-  lackedAbove(above: number): number {
+  sendAbove(above: number): number {
     const marker = this.left ? this.get(LEFT_KEY) : undefined;
     return marker === undefined ? above : Math.max(above, marker.version - 1);
   }
