@@ -1,5 +1,5 @@
-// `npm run freeze -- SCENARIO...`: programs that stand still or get no CPU, and paths that swallow everything, under load.
-// Each scenario prints one summary; a promise that is broken fails the run. Without names: those that need no root.
+// `npm run freeze -- SCENARIO...`: programs that are frozen or get no CPU time, and network paths that drop everything, under load.
+// Each scenario prints a summary; a broken promise fails the run. Without arguments, all scenarios run that don't need root.
 
 import { parseArgs } from "node:util";
 import { fileURLToPath } from "node:url";
@@ -13,30 +13,30 @@ import { rollingBusy, rollingHome, rollingQuota } from "./freeze/rolling.mjs";
 /**
  * @typedef {object} Scenario
  * @property {string} about
- * @property {number} seconds how long the fault lasts if nothing else is said; 0: as long as it takes
- * @property {boolean} root needs it
+ * @property {number} seconds default duration of the fault; 0 if it isn't limited
+ * @property {boolean} root whether it needs root
  * @property {(options: import("./freeze/stand.mjs").Options) => Promise<import("./freeze/findings.mjs").Findings | string>} run
- *   returns what it found, or why it can't run here
+ *   returns its results, or the reason why it can't run here
  */
 
 /** @type {Record<string, Scenario>} */
 const SCENARIOS = {
   agent: { about: "one of two agents is frozen", seconds: 40, root: false, run: frozenAgent },
   path: {
-    about: "the path to one of two agents swallows everything",
+    about: "the path to one of two agents drops everything",
     seconds: 40,
     root: true,
     run: swallowingPath,
   },
   node: { about: "a node is frozen, with POSTs", seconds: 6, root: false, run: frozenNode },
   home: {
-    about: "one of the two nodes of the only agent is frozen, with POSTs, before clients of the others",
+    about: "one of the two nodes of the only agent is frozen, with POSTs; clients use the others",
     seconds: 30,
     root: false,
     run: frozenHome,
   },
   "home-path": {
-    about: "the path between the only agent and one of its two nodes swallows everything",
+    about: "the path between the only agent and one of its two nodes drops everything",
     seconds: 40,
     root: true,
     run: silentHome,
@@ -48,7 +48,7 @@ const SCENARIOS = {
     run: frozenOnlyAgent,
   },
   "home-stream": {
-    about: "long streams through the only agent, which hardly runs",
+    about: "long streams through the only agent, which is stopped most of the time",
     seconds: 60,
     root: false,
     run: longStreamHome,
@@ -67,18 +67,18 @@ const SCENARIOS = {
   },
   agents: { about: "both agents are frozen, with POSTs", seconds: 8, root: false, run: frozenAgents },
   stream: {
-    about: "long streams through an agent that hardly runs",
+    about: "long streams through an agent that is stopped most of the time",
     seconds: 60,
     root: false,
     run: longStream,
   },
   busy: {
-    about: "one of two machines is busy; agents ask for no CPU",
+    about: "one of two machines is busy; agents request no CPU",
     seconds: 30,
     root: true,
     run: busyMachine,
   },
-  "busy-100m": { about: "the same, agents ask for 100m", seconds: 30, root: true, run: busyMachineAgentsAsk },
+  "busy-100m": { about: "the same, agents request 100m", seconds: 30, root: true, run: busyMachineAgentsAsk },
   rolling: {
     about: "five rolling restarts, 200m of CPU for each program",
     seconds: 0,
@@ -86,7 +86,7 @@ const SCENARIOS = {
     run: rollingQuota,
   },
   "rolling-busy": {
-    about: "five rolling restarts where all is busy; no promise",
+    about: "five rolling restarts on busy machines; no promise",
     seconds: 0,
     root: true,
     run: rollingBusy,
@@ -127,10 +127,10 @@ if (values.help || unknown.length > 0) {
   process.exit(unknown.length > 0 ? 2 : 0);
 }
 
-// What was started and set up goes when this process does.
+// Everything that was started ends with this process.
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
 
-/** A file that isn't a command by itself is Node's. */
+/** JavaScript files are run by Node. */
 const piko = values.against.endsWith(".js") ? [process.execPath, values.against] : [values.against];
 for (const name of names) {
   const scenario = SCENARIOS[name];

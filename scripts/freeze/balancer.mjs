@@ -1,4 +1,4 @@
-// A load balancer before the nodes of a scenario, which asks them who is ready.
+// A load balancer in front of a scenario's nodes. It polls their readiness.
 
 import { TcpBalancer } from "../../packages/piko/dist/local-cluster/tcp-balancer.js";
 import { isOk, until } from "./stand.mjs";

@@ -1,5 +1,5 @@
-// One of two machines has no CPU to spare. Each machine is a core of this one; on it a node and an agent are containers
-// with what Kubernetes gives them, and on the first one something else takes all that it can get.
+// One of two machines has no CPU time to spare. Each machine is one core of this one. On each, a node and an agent run with the CPU
+// shares of containers in Kubernetes. On the first one, other processes use all the CPU time that they can get.
 
 import { spawn, spawnSync } from "node:child_process";
 import { availableParallelism } from "node:os";
@@ -12,14 +12,14 @@ import { pause, Stand } from "./stand.mjs";
 const WARM_UP_MS = 5_000;
 const AFTER_MS = 5_000;
 const BUSY = 0;
-/** Processes that take what they can get, in a container that asks for a core. */
+/** Number of processes that use all the CPU time that they can get, in a container that requests one core. */
 const LOAD = 20;
 const LOAD_SHARES = 1_024;
-/** The machine that isn't busy has CPU, whatever else runs on this one. */
+/** The machine that isn't busy has CPU time, whatever else runs here. */
 const IDLE_SHARES = 16_384;
 
 /**
- * Agents that ask for nothing, as Kubernetes has it where nobody says anything.
+ * Agents that request no CPU, which is the default in Kubernetes.
  * @param {import("./stand.mjs").Options} options
  */
 export async function busyMachine(options) {
@@ -32,7 +32,7 @@ export async function busyMachineAgentsAsk(options) {
 }
 
 /**
- * One agent, on the machine that isn't busy, with a tunnel to the node on the one that is.
+ * One agent, on the machine that isn't busy, with a tunnel to the node on the busy one.
  * @param {import("./stand.mjs").Options} options
  */
 export async function busyHome(options) {
@@ -102,7 +102,7 @@ async function watch({ piko, rate, seconds }, agentShares, start, machineOf = (i
 /** @param {string[]} prefix */
 export function startLoad(prefix) {
   const tool = spawnSync("stress-ng", ["--version"]).status === 0;
-  // A process group of its own, which ends as one.
+  // A process group of its own, so that one signal ends it.
   const command = tool
     ? ["stress-ng", "--cpu", `${LOAD}`, "--quiet"]
     : ["sh", "-c", `for i in $(seq ${LOAD}); do (while :; do :; done) & done; wait`];
@@ -112,11 +112,11 @@ export function startLoad(prefix) {
     try {
       process.kill(-(/** @type {number} */ (child.pid)), "SIGKILL");
     } catch {
-      // It has ended.
+      // It has already ended.
     }
   };
   const ended = new Promise((resolve) => child.once("exit", resolve));
-  // Before the groups are removed, which wait for it.
+  // Control groups can only be removed when they are empty.
   process.prependOnceListener("exit", kill);
   return {
     async stop() {

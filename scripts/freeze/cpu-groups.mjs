@@ -1,20 +1,20 @@
-// Shares and quotas of CPU, as Kubernetes gives them to containers by control groups: either version of them, as root.
+// CPU shares and quotas, as Kubernetes sets them for containers: by control groups of version 1 or 2, as root.
 
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 
-/** Of a container that asks for nothing, for 100m, for 250m. */
+/** Shares of a container that requests no CPU, 100m or 250m. */
 export const SHARES = { none: 2, agent: 102, node: 256 };
-/** Of a container that gets all the CPU time that it can use. */
+/** Shares of a group that gets all the CPU time that it can use. */
 const FAVORED_SHARES = 16_384;
 const PERIOD_US = 100_000;
 const REMOVE_TRIES = 100;
 const REMOVE_WAIT_MS = 20;
-/** What other programs of this machine leave to all groups here: enough, or a busy machine would be measured. */
+/** Shares of all groups here together, so that other programs of this machine hardly disturb the measurement. */
 const TOP_SHARES = FAVORED_SHARES;
 
 /** @returns {{ version: 1 | 2, root: string } | string} or why there is none */
 function findController() {
-  if (process.getuid?.() !== 0) return "control groups are root's to make";
+  if (process.getuid?.() !== 0) return "only root can create control groups";
   const v2 = "/sys/fs/cgroup/cgroup.controllers";
   if (existsSync(v2)) {
     if (!readFileSync(v2, "utf8").split(/\s/).includes("cpu"))
@@ -25,7 +25,7 @@ function findController() {
   return "no control groups with a cpu controller at /sys/fs/cgroup";
 }
 
-/** A group, which may have further ones in it. */
+/** A control group, which can contain others. */
 export class CpuGroup {
   #path;
   #version;
@@ -53,7 +53,7 @@ export class CpuGroup {
       group.#setShares(TOP_SHARES);
       return group;
     } catch (error) {
-      return `control groups can't be made: ${error instanceof Error ? error.message : error}`;
+      return `control groups can't be created: ${error instanceof Error ? error.message : error}`;
     }
   }
 
@@ -71,7 +71,7 @@ export class CpuGroup {
   }
 
   /**
-   * Moves this process, and what it starts without a prefix, to a group that is never short of CPU time.
+   * Moves this process, and programs that it then starts without a prefix, to a group that is never short of CPU time.
    * @returns {() => void} moves it back, after which the group can be removed
    */
   favorThisProcess() {
@@ -80,22 +80,18 @@ export class CpuGroup {
     const own = readFileSync("/proc/self/cgroup", "utf8");
     const [, path = "/"] =
       (root.version === 2 ? /^0::(.*)$/m : /^\d+:(?:[^:]*,)?cpu(?:,[^:]*)?:(.*)$/m).exec(own) ?? [];
-    const { path: favored } = this.add("favored", { shares: FAVORED_SHARES });
+    const favored = this.add("favored", { shares: FAVORED_SHARES }).#path;
     const move = (/** @type {string} */ to) => writeFileSync(`${to}/cgroup.procs`, `${process.pid}`);
     move(favored);
     return () => move(`${root.root}${path}`);
   }
 
-  get path() {
-    return this.#path;
-  }
-
-  /** What is put before a command that is to run in it. */
+  /** Arguments to put before a command so that it runs in the group. */
   get prefix() {
     return ["sh", "-c", `echo $$ > ${this.#path}/cgroup.procs && exec "$@"`, "sh"];
   }
 
-  /** What it held back so far: how often a quota was used up, of how many periods. */
+  /** How many periods there were so far, and in how many the quota was used up. */
   get throttled() {
     const stat = readFileSync(`${this.#path}/cpu.stat`, "utf8");
     const read = (/** @type {string} */ name) =>
@@ -103,7 +99,7 @@ export class CpuGroup {
     return { periods: read("nr_periods"), throttled: read("nr_throttled") };
   }
 
-  /** When its processes have been told to end: waits for them, for a moment. Idempotent. */
+  /** Removes the group; waits briefly for its processes to end. Idempotent. */
   remove() {
     for (const inner of this.#inner) inner.remove();
     for (let tries = 1; existsSync(this.#path); tries++) {
@@ -118,7 +114,7 @@ export class CpuGroup {
 
   /** @param {number} shares */
   #setShares(shares) {
-    // The kubelet's own conversion.
+    // The same conversion as in the kubelet.
     if (this.#version === 2) {
       writeFileSync(`${this.#path}/cpu.weight`, `${Math.floor(1 + ((shares - 2) * 9_999) / 262_142)}`);
     } else writeFileSync(`${this.#path}/cpu.shares`, `${shares}`);

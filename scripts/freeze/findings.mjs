@@ -1,4 +1,4 @@
-// What a scenario has found: lines to print, and the promises that were broken.
+// The results of a scenario: lines to print, and the promises that were broken.
 
 import { nowMs } from "./load.mjs";
 
@@ -40,7 +40,7 @@ export class Findings {
       "failed",
       `${failed.length}${failed.length > 0 ? `: ${tally(failed.map(({ kind, failure }) => `${kind} ${failure}`))}` : ""}`,
     );
-    if (begun.length > 0) this.add("", `${begun.length} of them answers that had begun`);
+    if (begun.length > 0) this.add("", `${begun.length} of them responses that had begun`);
     this.add("client", `stood still itself for ${Math.round(longestStallMs)} ms at most`);
     return { failed, unanswered: failed.filter((each) => !begun.includes(each)) };
   }

@@ -1,4 +1,4 @@
-// One of two agents says nothing for a while: its process is stopped, or the path to it swallows everything.
+// One of two agents is silent for a while: its process is stopped, or its network path drops everything.
 
 import { Findings } from "./findings.mjs";
 import { Load, nowMs } from "./load.mjs";
@@ -7,13 +7,13 @@ import { SwallowingPath } from "./swallowing-path.mjs";
 
 const FROZEN = 0;
 const WARM_UP_MS = 3_000;
-/** Time in which a node may still send to a tunnel that has fallen silent. */
+/** Time in which a node may still send to a tunnel that has become silent. */
 const NOTICE_MS = 2_000;
 const MAX_SHARE = 0.01;
 const MAX_RETURN_MS = 15_000;
-/** A path that heals finds connections that try again ever more slowly. */
+/** Longer for a path: TCP retransmits less and less often. */
 const MAX_PATH_RETURN_MS = 30_000;
-/** It is back when, within a second, so large a part of what is new goes through it; half would be its share. */
+/** The tunnel is in use again when it gets this part of the new requests of a second. Its share would be half. */
 const RECOVERED_SHARE = 0.25;
 const WINDOW_MS = 1_000;
 
@@ -83,7 +83,7 @@ async function watch(stand, { late, rate, seconds, returnMs }, { freeze, thaw })
   const { unanswered } = findings.count(asked, load.longestStallMs);
   findings.promise(
     unanswered.length === 0,
-    `${unanswered.length} requests failed whose answer had not begun`,
+    `${unanswered.length} requests failed whose response had not begun`,
   );
   const busy = unanswered.filter(({ failure }) => failure?.startsWith("503")).length;
   findings.promise(busy === 0, `${busy} of them by a 503`);

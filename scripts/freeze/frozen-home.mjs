@@ -1,4 +1,4 @@
-// One agent, and one of the two nodes that it has tunnels to is frozen, or the path between them swallows everything.
+// One agent with tunnels to two nodes. One of these is frozen, or the network path to it drops everything.
 
 import { Findings } from "./findings.mjs";
 import { startHome } from "./home-stand.mjs";
@@ -8,13 +8,13 @@ import { SwallowingPath } from "./swallowing-path.mjs";
 
 const WARM_UP_MS = 3_000;
 const AFTER_MS = 3_000;
-/** One of the agent's two. */
+/** Index of one of the agent's two nodes. */
 const HOME = 0;
-/** What the service has had for so long without its answer reaching anybody was on the way when the path fell silent. */
+/** A request that reached the service this long before, and was never answered, was on its way when the path became silent. */
 const SWALLOWED_MS = 1_000;
 
 /**
- * The node is frozen: clients of the others notice nothing.
+ * The node is frozen. Clients of the other nodes notice nothing.
  * @param {import("./stand.mjs").Options} options
  */
 export async function frozenHome({ late, piko, rate, seconds }) {
@@ -34,13 +34,13 @@ export async function frozenHome({ late, piko, rate, seconds }) {
     const findings = new Findings();
     const { failed } = findings.count(asked, load.longestStallMs);
     const gets = failed.filter(({ kind }) => kind === "get");
-    findings.promise(gets.length === 0, `${gets.length} requests failed that may be repeated`);
+    findings.promise(gets.length === 0, `${gets.length} requests failed that can be retried`);
     for (const kind of ["get", "post"]) {
       const lateMs = findings.latency(
         kind,
         asked.filter((each) => each.kind === kind),
       );
-      // A POST that the frozen node has may wait for it.
+      // A POST that the frozen node has received may wait for it.
       if (kind === "get") {
         findings.promise(lateMs < late * 1_000, `a request was ${Math.round(lateMs)} ms late`);
       }
@@ -53,7 +53,7 @@ export async function frozenHome({ late, piko, rate, seconds }) {
 }
 
 /**
- * Nothing passes between the node and the agent: clients of all nodes go on over the other tunnel.
+ * The path between the node and the agent drops everything. Requests of clients of all nodes use the other tunnel.
  * @param {import("./stand.mjs").Options} options
  */
 export async function silentHome({ late, piko, rate, seconds }) {
@@ -81,7 +81,7 @@ export async function silentHome({ late, piko, rate, seconds }) {
       const { unanswered } = findings.count(asked, load.longestStallMs);
       findings.promise(
         unanswered.length === 0,
-        `${unanswered.length} requests failed whose answer had not begun`,
+        `${unanswered.length} requests failed whose response had not begun`,
       );
       const during = asked.filter(({ endMs = 0, startMs }) => endMs > silentMs && startMs < healedMs);
       const swallowed = ({ endMs = 0, id, ownMs }) =>

@@ -1,4 +1,4 @@
-// Whoever is needed stands still for a moment: a node, or all agents. Everybody waits, and nothing is lost.
+// A node, or all agents, are frozen for a moment. Requests wait, and none is lost.
 
 import { Findings } from "./findings.mjs";
 import { startHome } from "./home-stand.mjs";

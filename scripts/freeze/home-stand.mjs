@@ -1,4 +1,4 @@
-// One agent with its usual two tunnels, found through a load balancer: to the first two of the three nodes.
+// One agent with the usual two tunnels, which it opens through a load balancer: to the first two of the three nodes.
 
 import { startBalancer } from "./balancer.mjs";
 import { Stand, until } from "./stand.mjs";
@@ -25,7 +25,7 @@ export async function startHome(places) {
     await stand.stop();
     throw error;
   }
-  // Whoever is lost from here on, the third node is there in its place.
+  // From here on, the third node can replace either of them.
   isHome = true;
   return stand;
 }

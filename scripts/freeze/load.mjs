@@ -1,13 +1,13 @@
-// Requests at a steady rate that doesn't wait for answers, over kept connections, to several nodes by turns. Nothing is
-// repeated. Each request is written down, with its times.
+// Sends requests at a steady rate, without waiting for responses, over keep-alive connections to several nodes in turn. Nothing is
+// retried. Each request is recorded, with its times.
 
 import { Agent, request as httpRequest } from "node:http";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 
 const TICK_MS = 10;
-/** What a generator that stood still itself has missed isn't made up for in one burst. */
+/** If this process was delayed itself, it doesn't send all that it missed in one burst. */
 const LONGEST_TICK_MS = 50;
-/** Longer than every time limit of a node together. */
+/** Longer than the sum of a node's timeouts. */
 const GIVE_UP_MS = 100_000;
 const PIECES_PER_SECOND = 4;
 const POSTED = "a few bytes that come back";
@@ -19,10 +19,10 @@ const POSTED = "a few bytes that come back";
  * @typedef {object} Asked
  * @property {number} id
  * @property {Kind} kind
- * @property {number} startMs on the clock of the day, as all times here
+ * @property {number} startMs milliseconds since 1970, as all times here
  * @property {number | undefined} headMs
  * @property {number | undefined} endMs
- * @property {number} ownMs how long it takes when nothing is wrong
+ * @property {number} ownMs how long the response takes when nothing is wrong
  * @property {string | undefined} failure
  */
 
@@ -33,7 +33,7 @@ export function nowMs() {
 export class Load {
   /** @type {Asked[]} */
   asked = [];
-  /** Where requests go, by turns. @type {readonly string[]} */
+  /** The addresses to which requests go in turn. @type {readonly string[]} */
   targets;
   #agent = new Agent({ keepAlive: true, scheduling: "fifo" });
   #delay = monitorEventLoopDelay({ resolution: 20 });
@@ -65,13 +65,13 @@ export class Load {
     }, TICK_MS);
   }
 
-  /** The longest time in which this process itself sent and read nothing. */
+  /** The longest time in which this process itself was delayed. */
   get longestStallMs() {
     return this.#delay.max / 1e6;
   }
 
   /**
-   * One request more.
+   * Sends one more request.
    * @param {Kind} kind
    * @param {{ seconds?: number, target?: string }} [how]
    */
@@ -100,7 +100,7 @@ export class Load {
     return done;
   }
 
-  /** Begins no more, and waits for what is under way. */
+  /** Sends no more requests, and waits for the ones in progress. */
   async stop() {
     clearInterval(this.#timer);
     this.#delay.disable();

@@ -1,5 +1,5 @@
-// Streams through a tunnel that is in doubt nearly all the time: its agent stands still for most of every few seconds, so
-// new requests wait for it, but it lives. What it has begun must end whole.
+// Streams through a tunnel that is in doubt nearly all the time: its agent is stopped for most of every few seconds, so new requests
+// wait for it, but it is alive. Responses that have begun must be complete.
 
 import { Findings } from "./findings.mjs";
 import { startHome } from "./home-stand.mjs";
@@ -7,7 +7,7 @@ import { Load } from "./load.mjs";
 import { pause, Stand } from "./stand.mjs";
 
 const STREAMS = 5;
-/** Short enough for the tunnel's pings, which are answered within ten seconds or end it. */
+/** Short enough that pings are answered within ten seconds; otherwise, the tunnel would be closed. */
 const STOPPED_MS = 5_000;
 const RUNNING_MS = 700;
 
@@ -17,7 +17,7 @@ export async function longStream(options) {
 }
 
 /**
- * The same where there is no other agent.
+ * The same without another agent.
  * @param {import("./stand.mjs").Options} options
  */
 export async function longStreamHome(options) {
@@ -32,7 +32,7 @@ async function watch({ rate, seconds }, stand) {
   const [agent] = stand.agents;
   const [node] = stand.nodes;
   const load = new Load(stand.proxies, { get: rate / 4 });
-  // This node's own tunnel is that of the agent.
+  // The agent's tunnel is to this node.
   for (let i = 0; i < STREAMS; i++) void load.ask("slow", { seconds, target: node?.proxy ?? "" });
   const streams = load.asked.filter(({ kind }) => kind === "slow");
   await pause(RUNNING_MS);

@@ -1,11 +1,11 @@
-// The programs of a freeze, each started where its scenario wants it: `piko`, whichever build, and the services.
+// The programs of a scenario: `piko`, of any build, and the services.
 
 import { fork, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const SERVICE = fileURLToPath(new URL("service.mjs", import.meta.url));
-/** Long, because starved programs are what this is about. */
+/** Long, because the programs get little CPU time. */
 const PATIENCE_MS = 120_000;
 const KEPT_LINES = 4_000;
 
@@ -21,7 +21,7 @@ function track(child) {
   child.once("exit", () => running.delete(child));
 }
 
-/** One `piko` and what it says. */
+/** A running `piko`, and its log. */
 export class Program {
   /** @type {Record<string, any>[]} */
   records = [];
@@ -59,7 +59,7 @@ export class Program {
   }
 
   /**
-   * The first record with this message.
+   * Waits for the first log record with this message.
    * @param {string} message
    * @returns {Promise<Record<string, any>>}
    */
@@ -71,13 +71,13 @@ export class Program {
         clearTimeout(timer);
         if (found !== undefined) return found;
         const tail = this.records.slice(-15).map((each) => `\n  ${JSON.stringify(each)}`);
-        throw new Error(`${this.name} did not say "${message}":${tail.join("")}`);
+        throw new Error(`${this.name} did not log "${message}":${tail.join("")}`);
       }
       await new Promise((resolve) => this.#wake.add(() => resolve(undefined)));
     }
   }
 
-  /** SIGTERM, and its end. */
+  /** Sends SIGTERM, and waits for the end of the process. */
   async stop() {
     if (this.hasEnded) return;
     this.signal("SIGCONT");
@@ -87,7 +87,7 @@ export class Program {
     clearTimeout(timer);
   }
 
-  /** For those whose good end is nobody's concern. */
+  /** Ends it by force: for programs that needn't stop cleanly. */
   async kill() {
     this.signal("SIGKILL");
     await this.#ended;
@@ -99,7 +99,7 @@ export class Program {
   }
 }
 
-/** The services behind the two agents: one process, a port for each agent. */
+/** The services of the two agents: one process with a port for each agent. */
 export class Services {
   /** @type {number[]} */
   ports = [];
@@ -117,7 +117,7 @@ export class Services {
   }
 
   /**
-   * Which requests came by which agent, and when; several times if they were repeated.
+   * Which requests arrived through which agent, and when; a request that was retried is listed several times.
    * @param {number} [sinceMs] only those that came later
    * @returns {Promise<{ id: number, agent: number, atMs: number }[]>}
    */

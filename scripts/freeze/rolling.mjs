@@ -1,4 +1,4 @@
-// Rolling restarts of nodes that get little CPU, behind a load balancer, with agents that get as little.
+// Rolling restarts of nodes that get little CPU time, behind a load balancer, with agents that get just as little.
 
 import { startBalancer } from "./balancer.mjs";
 import { startLoad } from "./busy-machine.mjs";
@@ -25,7 +25,7 @@ export async function rollingHome(options) {
 }
 
 /**
- * All of the machine is busy with something else. That can't be free of failures: told, and no promise.
+ * The whole machine is busy with other programs. Requests fail in that case; the scenario reports how many, and promises nothing.
  * @param {import("./stand.mjs").Options} options
  */
 export async function rollingBusy(options) {
@@ -48,7 +48,7 @@ async function roll({ piko, rate }, nodeLimits, agentLimits, busy, agents = [0, 
   let balancer;
   /** @type {ReturnType<typeof startLoad> | undefined} */
   let others;
-  // Requests, the balancer and the services aren't what is measured.
+  // The load generator, the balancer and the services aren't what is measured.
   const restore = group.favorThisProcess();
   try {
     let started = 0;
@@ -98,7 +98,7 @@ async function roll({ piko, rate }, nodeLimits, agentLimits, busy, agents = [0, 
 async function restartAll(stand) {
   for (let i = 0; i < stand.nodes.length; i++) {
     const [old] = stand.nodes.splice(0, 1);
-    // Until its end the load balancer knows it, as long as it says that it is ready.
+    // The load balancer polls it until it has ended, and uses it as long as it is ready.
     if (old !== undefined) stand.leaving.push(old);
     await old?.program.stop();
     stand.leaving.length = 0;

@@ -1,11 +1,11 @@
-// The services behind the agents: a port for each, so that it is known which agent brought a request, and when. They keep
-// idle connections for 5 s, as Node does where nobody says anything else.
+// The services behind the agents: a port for each, which tells through which agent a request arrived, and when. They keep idle
+// connections for 5 s, Node's default.
 
 import { once } from "node:events";
 import { createServer } from "node:http";
 
 const AGENTS = 2;
-/** Between two pieces of a slow answer. */
+/** Time between two pieces of a slow response. */
 const PIECE_MS = 250;
 
 /** @type {{ id: number, agent: number, atMs: number }[]} */

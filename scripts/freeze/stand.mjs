@@ -1,5 +1,5 @@
-// What every scenario starts from: three nodes, two agents with a tunnel each to the first and the second of them, and a
-// service for each agent.
+// The start of every scenario: three nodes, two agents with one tunnel each, to the first and the second node, and a service for
+// each agent.
 
 import { Program, Services } from "./programs.mjs";
 
@@ -11,23 +11,23 @@ const PATIENCE_MS = 120_000;
 /** @typedef {{ name: string, program: Program, proxy: string, upstream: string, admin: string, gossip: string }} Node */
 
 /**
- * What a scenario is told.
+ * Options of a scenario.
  * @typedef {object} Options
  * @property {string[]} piko the command under test
- * @property {number} rate GET requests a second; those of other kinds follow
+ * @property {number} rate GET requests per second; the rates of other kinds are derived from it
  * @property {number} seconds how long the fault lasts
- * @property {number} late how many seconds later than usual an answer may come that a silent agent has no part in
+ * @property {number} late how many seconds late a response may be that doesn't involve a silent agent
  */
 
 /**
- * How the programs are started.
+ * How and where the programs are started.
  * @typedef {object} Places
  * @property {string[]} piko the command under test
- * @property {(index: number) => string[]} [nodePrefix] put before a node's command
+ * @property {(index: number) => string[]} [nodePrefix] arguments to put before a node's command
  * @property {(index: number) => string[]} [agentPrefix]
- * @property {(index: number) => string} [nodeHost] where a node is
- * @property {(index: number) => string} [upstreamHost] where it waits for agents, if it isn't there
- * @property {string} [serviceHost] where agents find their services
+ * @property {(index: number) => string} [nodeHost] the address of a node
+ * @property {(index: number) => string} [upstreamHost] the address of its upstream port, if it is another one
+ * @property {string} [serviceHost] the address of the services
  * @property {Record<string, string>} [nodeFlags]
  */
 
@@ -62,13 +62,13 @@ export async function isOk(url) {
 export class Stand {
   /** @type {Node[]} */
   nodes = [];
-  /** Nodes that have been told to stop. @type {Node[]} */
+  /** Nodes that are stopping. @type {Node[]} */
   leaving = [];
   /** @type {Program[]} */
   agents = [];
   /** @type {Services} */
   services;
-  /** Before the nodes; undefined: whoever wants one knows where they are. @type {{ stop(): void } | undefined} */
+  /** In front of the nodes; undefined if clients use them directly. @type {{ stop(): void } | undefined} */
   balancer = undefined;
   #places;
   #started = 0;
@@ -82,7 +82,7 @@ export class Stand {
     this.services = services;
   }
 
-  /** Without agents: three nodes that know each other. @param {Places} places */
+  /** Starts three nodes that know each other, without agents. @param {Places} places */
   static async startNodes(places) {
     const stand = new Stand(places, await Services.start());
     try {
@@ -113,7 +113,7 @@ export class Stand {
   }
 
   /**
-   * Starts a node in the place of `index`, which joins those that there are.
+   * Starts the node with this index, which joins the existing ones.
    * @param {number} index
    * @returns {Promise<Node>}
    */
@@ -165,7 +165,7 @@ export class Stand {
     await program.record("connected");
   }
 
-  /** Every node knows all of them, and is ready. */
+  /** Waits until every node knows all others and is ready. */
   async untilComplete() {
     for (const { admin, name } of this.nodes) {
       await until(
@@ -176,13 +176,13 @@ export class Stand {
     }
   }
 
-  /** The endpoint is known to every node. */
+  /** Waits until every node knows the endpoint. */
   async untilServing() {
     for (const { proxy, name } of this.nodes)
       await until(() => isOk(`http://${proxy}/item/0`), `${name} serves`);
   }
 
-  /** Requests that a node has sent to tunnels of its own so far. @param {number} index */
+  /** The number of requests that a node has sent to its own tunnels so far. @param {number} index */
   async sentTo(index) {
     const response = await fetch(`http://${this.nodes[index]?.admin}/metrics`);
     return Number(/^piko_upstreams_upstream_requests_total (\d+)/m.exec(await response.text())?.[1]);

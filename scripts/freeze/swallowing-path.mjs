@@ -1,5 +1,5 @@
-// A host of its own for an agent or a node (a network namespace with one cable to this one), whose path to its other end can
-// be made to swallow everything: nothing arrives, either way, and nobody is told.
+// A separate host for an agent or a node: a network namespace with one virtual cable to this host. The path can be made to drop
+// everything: nothing arrives in either direction, and neither end gets an error.
 
 import { spawnSync } from "node:child_process";
 
@@ -11,9 +11,9 @@ function run(command) {
 }
 
 export class SwallowingPath {
-  /** This machine's address on the cable. */
+  /** The address of this end of the cable. */
   host;
-  /** That of the host at its other end. */
+  /** The address of the separate host. */
   guest;
   #name = `piko-freeze-${process.pid}`;
   #cable = `pf${process.pid % 1_000_000}`;
@@ -47,7 +47,7 @@ export class SwallowingPath {
     }
   }
 
-  /** What is put before a command that is to run on the host. */
+  /** Arguments to put before a command so that it runs on the separate host. */
   get prefix() {
     return ["ip", "netns", "exec", this.#name];
   }
@@ -60,14 +60,14 @@ export class SwallowingPath {
       run(`ip netns exec ${this.#name} iptables -w -A ${rule} -j DROP`);
   }
 
-  /** Takes it back. */
+  /** Lets everything pass again. */
   heal() {
     run(`ip netns exec ${this.#name} iptables -w -F`);
   }
 
   /** Idempotent. */
   remove() {
-    // By itself the cable would stay until the last of the namespace's connections has given up.
+    // Otherwise the cable would stay until the last connection of the namespace has timed out.
     spawnSync("ip", ["link", "delete", this.#cable]);
     spawnSync("ip", ["netns", "delete", this.#name]);
   }
