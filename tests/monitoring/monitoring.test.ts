@@ -5,6 +5,7 @@ import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { CertificateWorkshop } from "@piko/testkit";
 import { beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
@@ -268,8 +269,8 @@ describe.skipIf(!available)("the Compose file's cluster", () => {
     const used = async (): Promise<number> => (await metric(node.admin, "piko_proxy_buffered_bytes")) ?? 0;
     const hasTunnelInDoubt = async (): Promise<boolean> =>
       (await prometheus.query("piko_upstreams_doubtful_upstreams > 0")).length > 0;
-    const [agent] = agents;
-    if (agent === undefined) throw new Error("no agent");
+    const [agent, slow] = agents;
+    if (agent === undefined || slow === undefined) throw new Error("no agents");
     await Promise.all([
       prometheus.untilFiring("PikoMemoryNearLimit", async () => {
         const before = await used();
@@ -286,8 +287,11 @@ describe.skipIf(!available)("the Compose file's cluster", () => {
         expect(await openTunnel(node.upstream)).toBe(101);
       }),
       prometheus.untilFiring("PikoTunnelsInDoubt", () => Promise.resolve()),
-      // A process that runs only for moments between pauses of a second has a delayed event loop as well.
-      prometheus.untilFiring("PikoEventLoopDelayed", () => Promise.resolve()),
+      // Pauses so short that each scrape gets its response: the delay is that since the last one.
+      prometheus.untilFiring("PikoEventLoopDelayed", async () => {
+        slow.program.signal("SIGSTOP");
+        await delay(200).finally(() => slow.program.signal("SIGCONT"));
+      }),
       prometheus.untilFiring("PikoStoodStill", async () => {
         agent.program.signal("SIGSTOP");
         await eventually(hasTunnelInDoubt, "doubt").finally(() => agent.program.signal("SIGCONT"));

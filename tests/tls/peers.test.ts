@@ -249,6 +249,10 @@ it("renews certificates under load, by other files and by a swapped link, and ke
   copyFileSync(next.cert, join(directory, "2", "tls.crt"));
   const seen = answers;
   await eventually(() => answers > seen + 50, "answers meanwhile");
+  // A file is empty for a moment when it is overwritten; here for several checks.
+  writeFileSync(join(directory, "2", "tls.key"), "");
+  const emptied = answers;
+  await eventually(() => answers > emptied + 500, "answers while the key's file is empty");
   copyFileSync(next.key, join(directory, "2", "tls.key"));
   await until("server-3");
   rmSync(join(directory, "..data"));

@@ -2,6 +2,7 @@
 
 export type { AnnouncedAddress } from "./announced-address.js";
 export { Backoff } from "./backoff.js";
+export { parseCertificates } from "./certificates.js";
 export { CLIENT_ERRORS, ClientError, type ClientErrorCode, errorText } from "./errors.js";
 export type { Logger } from "./logger.js";
 export { openEndpoint, type OpenEndpointOptions } from "./open-endpoint.js";

@@ -3,6 +3,7 @@
 import { isIP } from "node:net";
 import { type ConnectionOptions, rootCertificates } from "node:tls";
 import { ByteSocket, type SocketHandler } from "@piko/tunnel";
+import { parseCertificates } from "./certificates.js";
 import { ClientError, errorText, isRetryableStatus } from "./errors.js";
 import { ResponseReader } from "./response-reader.js";
 import {
@@ -146,6 +147,18 @@ async function requestTunnel(open: OpenSocket, target: HostPort, proxy: ProxyUrl
   }
 }
 
+/** Options whose contents were checked: parsing a list of authorities for each connection would take milliseconds. */
+const CHECKED = new WeakSet<TlsOptions>();
+
+/** `node:tls` accepts these contents, but no connection would succeed with them. */
+function checkPem(tls: TlsOptions): void {
+  const ca = caList(tls);
+  if (ca !== undefined) parseCertificates(ca.map((pem) => pem.toString("latin1")).join("\n"));
+  for (const name of ["cert", "key"] as const) {
+    if (tls[name] !== undefined && tls[name].length === 0) throw new Error(`${name} is empty`);
+  }
+}
+
 /**
  * Reads the current TLS settings.
  *
@@ -153,10 +166,16 @@ async function requestTunnel(open: OpenSocket, target: HostPort, proxy: ProxyUrl
  */
 export function readTls(source: TlsSource | undefined): TlsOptions | undefined {
   let tls: TlsOptions | undefined;
+  // What a function returns next may be right: a file was being written.
+  const retryable = typeof source === "function";
   try {
     tls = typeof source === "function" ? source() : source;
+    if (tls !== undefined && !CHECKED.has(tls)) {
+      checkPem(tls);
+      CHECKED.add(tls);
+    }
   } catch (error) {
-    const details = { cause: error, retryable: true };
+    const details = { cause: error, retryable };
     throw new ClientError("PIKO_CLIENT_BAD_OPTION", `tls: ${errorText(error)}`, details);
   }
   if ((tls?.cert === undefined) !== (tls?.key === undefined)) {

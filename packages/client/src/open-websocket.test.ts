@@ -237,11 +237,27 @@ describe("openWebSocket", () => {
     { url: "http://localhost/?a" },
     { url: "http://localhost", token: "a\r\nb" },
     { url: "http://localhost", tls: { cert: "c" } },
+    { url: "http://localhost", tls: { cert: "c", key: "" } },
+    { url: "http://localhost", tls: { ca: "" } },
+    { url: "http://localhost", tls: { ca: ["-----BEGIN CERTIFICATE-----\nAAAA"] } },
     { url: "http://localhost", proxyUrl: "socks://p" },
   ])("rejects invalid options: %j", async (options) => {
     const failed = openWebSocket({ path: PATH, ...options });
     await expect(failed).rejects.toMatchObject({ code: "PIKO_CLIENT_BAD_OPTION", retryable: false });
     await expect(failed).rejects.not.toThrow(/hunter2/);
+  });
+
+  it("tries again if a function returns authorities that can't be used: their file may be half written", async () => {
+    const failed = openWebSocket({
+      url: "http://localhost",
+      path: PATH,
+      tls: () => ({ ca: Buffer.alloc(0) }),
+    });
+    await expect(failed).rejects.toMatchObject({
+      code: "PIKO_CLIENT_BAD_OPTION",
+      message: "tls: no certificate in it",
+      retryable: true,
+    });
   });
 
   it("connects through a proxy, with its user name and password", async () => {

@@ -27,6 +27,7 @@ export class RevokedFile implements Revoked {
       this.#file = new WatchedFile({
         path,
         maxBytes: MAX_FILE_BYTES,
+        partsAreValid: true,
         clock,
         onChange: (bytes) => {
           this.#ids = readIds(bytes);

@@ -1,4 +1,5 @@
-import { copyFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { CertificateWorkshop, FakeClock } from "@piko/testkit";
 import { afterAll, expect, it } from "vitest";
 import { PairFiles } from "../../test/pair-files.js";
@@ -14,9 +15,9 @@ const files = new PairFiles(first);
 
 const clock = new FakeClock();
 
-function create(): TlsFileSource {
+function create(rootCas = ca.cert): TlsFileSource {
   return new TlsFileSource(
-    { rootCas: ca.cert, cert: files.cert, key: files.key, insecureSkipVerify: false },
+    { rootCas, cert: files.cert, key: files.key, insecureSkipVerify: false },
     "the server",
     clock,
   );
@@ -46,6 +47,22 @@ it("keeps the previous files while some are missing or don't match", () => {
   expect(source.context()).not.toBe(before.context);
 });
 
+it("keeps the previous files while one is being written, however far", () => {
+  const authorities = join(files.directory, "ca.pem");
+  copyFileSync(ca.cert, authorities);
+  const source = create(authorities);
+  const before = source.context();
+  for (const path of [authorities, files.cert, files.key]) {
+    const content = readFileSync(path);
+    for (const length of [0, 1, 40, content.length - 40]) {
+      writeFileSync(path, content.subarray(0, length));
+      expect([path, length, source.context() === before]).toEqual([path, length, true]);
+    }
+    writeFileSync(path, content);
+  }
+  expect(source.context()).toBe(before);
+});
+
 it("notices at once that files have changed, however long they were the same", () => {
   const source = create();
   const before = source.context();
@@ -73,8 +90,13 @@ it("notices at once that files have changed, however long they were the same", (
 });
 
 it("reports at the start which files can't be used", () => {
+  const authorities = join(files.directory, "ca.pem");
+  for (const text of ["", "none"]) {
+    writeFileSync(authorities, text);
+    expect(() => create(authorities)).toThrow(`tls of the server: can't use ${authorities}`);
+  }
   writeFileSync(files.key, "no key");
-  expect(create).toThrow(`tls of the server: can't use ${ca.cert}, ${files.cert}, ${files.key}`);
+  expect(() => create()).toThrow(`tls of the server: can't use ${ca.cert}, ${files.cert}, ${files.key}`);
   rmSync(files.key);
-  expect(create).toThrow(`tls of the server: can't read ${files.key} (ENOENT)`);
+  expect(() => create()).toThrow(`tls of the server: can't read ${files.key} (ENOENT)`);
 });

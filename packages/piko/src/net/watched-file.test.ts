@@ -24,10 +24,11 @@ afterEach(() => {
   rmSync(folder, { recursive: true });
 });
 
-function watch(): WatchedFile {
+function watch(partsAreValid = false): WatchedFile {
   file = new WatchedFile({
     path,
     maxBytes: 10,
+    partsAreValid,
     clock,
     onChange: (bytes) => void seen.push(bytes.toString()),
     onFailure: (error) => void failures.push(error.message),
@@ -81,6 +82,28 @@ describe("a watched file", () => {
     ]);
   });
 
+  it("whose parts are valid counts only when it has stayed the same for one check", async () => {
+    writeFileSync(path, "one");
+    const watched = watch(true);
+    await watched.check();
+    for (const part of ["", "t", "tw"]) {
+      writeFileSync(path, part);
+      await watched.check();
+    }
+    writeFileSync(path, "two");
+    await watched.check();
+    expect([seen, watched.bytes.toString()]).toEqual([[], "one"]);
+    await watched.check();
+    expect([seen, watched.bytes.toString()]).toEqual([["two"], "two"]);
+    rmSync(path);
+    await watched.check();
+    writeFileSync(path, "three");
+    await watched.check();
+    expect([seen, failures.length]).toEqual([["two"], 1]);
+    await watched.check();
+    expect(seen).toEqual(["two", "three"]);
+  });
+
   it("is checked every second, until it is closed", () => {
     writeFileSync(path, "one");
     const watched = watch();
@@ -90,9 +113,9 @@ describe("a watched file", () => {
   });
 
   it("that is absent or too large at the start is an error", () => {
-    expect(watch).toThrow(`can't read ${path} (ENOENT)`);
+    expect(() => watch()).toThrow(`can't read ${path} (ENOENT)`);
     writeFileSync(path, "x".repeat(11));
-    expect(watch).toThrow("too large");
+    expect(() => watch()).toThrow("too large");
     expect(clock.pending).toBe(0);
   });
 });

@@ -10,6 +10,11 @@ const INTERVAL_MS = 1_000;
 export interface WatchedFileOptions {
   readonly path: string;
   readonly maxBytes: number;
+  /**
+   * A part of a valid content is valid, too: a list, for example. So a changed file is only read when it stayed the same from one
+   * check to the next. Otherwise, a file that is being written could count. By default, it is read at once.
+   */
+  readonly partsAreValid?: boolean;
   readonly clock: Clock;
   /** The content of the file has changed. */
   readonly onChange: (bytes: Buffer) => void;
@@ -22,6 +27,8 @@ export class WatchedFile {
   #bytes: Buffer;
   /** Identifies the version of the file; changes when the file is written. */
   #version = "";
+  /** The version at the last check. */
+  #lastVersion = "";
   #timer: Timer | undefined = undefined;
   #failed = false;
   #closed = false;
@@ -57,12 +64,15 @@ export class WatchedFile {
 
   /** Checks now whether the file has changed. Never rejects. */
   async check(): Promise<void> {
-    const { onChange, onFailure, path } = this.#options;
+    const { onChange, onFailure, partsAreValid = false, path } = this.#options;
     if (this.#timer === undefined) return;
     try {
       const { ctimeNs, ino, mtimeNs, size } = await stat(path, { bigint: true });
       const version = `${ino} ${size} ${mtimeNs} ${ctimeNs}`;
       if (version === this.#version && !this.#failed) return;
+      const stayed = version === this.#lastVersion;
+      this.#lastVersion = version;
+      if (partsAreValid && !stayed) return;
       const bytes = await this.#read();
       this.#version = version;
       this.#failed = false;

@@ -39,6 +39,7 @@ export class TenantReload {
     this.#file = new WatchedFile({
       path,
       maxBytes: MAX_FILE_BYTES,
+      partsAreValid: true,
       clock,
       onChange: () => {
         this.#last = this.#last.then(() => this.#reload());

@@ -1,11 +1,10 @@
 // The authorities that a port verifies clients with, and what removing some of them means for open connections. A handshake can't
 // be repeated, so the certificates that clients presented are checked again.
 
-import { X509Certificate } from "node:crypto";
+import type { X509Certificate } from "node:crypto";
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
-
-const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+import { parseCertificates } from "@piko/client/internal";
 
 /** Whether the peer would now be rejected. */
 export type Distrusts = (socket: Socket) => boolean;
@@ -15,10 +14,9 @@ export class Authorities {
   /** The self-signed ones; the others are intermediate. */
   readonly #roots: ReadonlySet<X509Certificate>;
 
-  /** @throws Error if one isn't a certificate: `node:tls` ignores what it can't read, and would accept no client. */
+  /** @throws Error if one isn't a complete certificate: `node:tls` would ignore it, and accept fewer clients, or none. */
   constructor(pem: string) {
-    this.#all = (pem.match(PEM_CERTIFICATE) ?? []).map((certificate) => new X509Certificate(certificate));
-    if (this.#all.length === 0) throw new Error("no certificate in it");
+    this.#all = parseCertificates(pem);
     this.#roots = new Set(this.#all.filter((authority) => isIssuedBy(authority, authority)));
   }
 

@@ -81,7 +81,28 @@ describe("Certificates", () => {
     expect(changes()).toBe(1);
   });
 
+  it("stay in use while a file is being written, however far", () => {
+    const clientCas = join(files.directory, "ca.pem");
+    const both = Buffer.concat([readFileSync(ca.cert), readFileSync(first.cert)]);
+    writeFileSync(clientCas, both);
+    const { certificates, changes, clock, distrusts } = create({ clientCas });
+    const before = certificates.options;
+    for (const path of [files.cert, files.key, clientCas]) {
+      const content = readFileSync(path);
+      for (const length of [0, 1, 40, content.length - 40]) {
+        writeFileSync(path, content.subarray(0, length));
+        clock.advance(10_000);
+        expect([path, length, certificates.options === before, distrusts]).toEqual([path, length, true, []]);
+      }
+      writeFileSync(path, content);
+    }
+    clock.advance(10_000);
+    expect(changes()).toBe(0);
+  });
+
   it("are an error at the start if they can't be used", () => {
+    writeFileSync(files.key, "");
+    expect(() => create()).toThrow(`tls of the proxy port: ${files.key} is empty`);
     copyFileSync(second.key, files.key);
     expect(() => create()).toThrow(`tls of the proxy port: can't use ${files.cert} with ${files.key}`);
     files.put(first);

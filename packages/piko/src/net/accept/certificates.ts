@@ -213,10 +213,14 @@ function parseAuthorities(pem: string, path: string, port: string): Authorities 
 }
 
 function read(path: string, port: string): string {
+  let text: string;
   try {
-    return readFileSync(path, "utf8");
+    text = readFileSync(path, "utf8");
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? "unreadable";
     throw new Error(`tls of the ${port} port: can't read ${path} (${code})`, { cause: error });
   }
+  // To `node:tls`, an empty text is none at all: a certificate without a key would fail every handshake.
+  if (text === "") throw new Error(`tls of the ${port} port: ${path} is empty`);
+  return text;
 }
