@@ -14,8 +14,13 @@ const { values } = parseArgs({
     requests: { type: "string", default: "1000000" },
     workers: { type: "string", default: "32" },
     rounds: { type: "string", default: "20" },
+    help: { type: "boolean", default: false },
   },
 });
+if (values.help) {
+  console.log("usage: npm run soak -- [--requests N] [--workers W] [--rounds R]");
+  process.exit();
+}
 const requests = Number(values.requests);
 const workers = Number(values.workers);
 const rounds = Number(values.rounds);
