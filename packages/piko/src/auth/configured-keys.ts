@@ -52,12 +52,13 @@ export class ConfiguredKeys implements KeySource {
     const source = new ConfiguredKeys(new KeySet([], false));
     const contents: Buffer[] = configured.map(({ text }) => Buffer.from(text, "utf8"));
     const keys: VerifyingKey[] = [];
-    const watch = ({ name, path }: Configured, index: number): WatchedFile => {
+    const watch = ({ kind, name, path }: Configured, index: number): WatchedFile => {
       const setting = `${section}.${name}`;
       try {
         return new WatchedFile({
           path,
           maxBytes: MAX_KEY_BYTES,
+          partsAreValid: kind === "hmac",
           clock,
           onChange: (bytes) => void change(bytes, index, setting),
           onFailure: (error) =>
