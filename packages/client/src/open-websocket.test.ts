@@ -230,6 +230,21 @@ describe("openWebSocket", () => {
     await expect(openWebSocket({ url, path: PATH, signal: stop.signal })).rejects.toThrow("enough");
   });
 
+  it("may share its signal with any number of others, without a warning about a leak", async () => {
+    const url = await rawServer(() => "", false);
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error): void => void warnings.push(warning);
+    process.on("warning", onWarning);
+    const stop = new AbortController();
+    const pending = Array.from({ length: 12 }, () => openWebSocket({ url, path: PATH, signal: stop.signal }));
+    stop.abort(new Error("enough"));
+    for (const { status } of await Promise.allSettled(pending)) expect(status).toBe("rejected");
+    // Node.js reports warnings in the next turn.
+    await new Promise(setImmediate);
+    process.off("warning", onWarning);
+    expect(warnings).toEqual([]);
+  });
+
   it.each([
     { url: "localhost:8001" },
     { url: "ftp://localhost" },

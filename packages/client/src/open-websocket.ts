@@ -28,6 +28,7 @@ import {
   type TlsOptions,
   type TlsSource,
 } from "./server-address.js";
+import { allowManyListeners } from "./shared-signal.js";
 import { explainRefusal } from "./wrong-port.js";
 import { readToken, type Token } from "./token.js";
 
@@ -92,6 +93,8 @@ export async function openWebSocket(options: OpenWebSocketOptions): Promise<Open
   const tls = readTls(options.tls);
   const key = randomKey();
   signal?.throwIfAborted();
+  allowManyListeners(signal);
+  allowManyListeners(cut);
 
   const sockets: ByteSocket[] = [];
   let given: { reason: unknown } | undefined;

@@ -6,6 +6,7 @@ import type { OpenEndpointOptions } from "./open-endpoint.js";
 import { openSocket, readTls } from "./open-socket.js";
 import { refusal } from "./open-websocket.js";
 import { endpointSegment, parseBaseUrl, parseProxyUrl } from "./server-address.js";
+import { allowManyListeners } from "./shared-signal.js";
 import { readToken } from "./token.js";
 
 /** The statuses with which proxy ports answer this request if all is well: our nodes' and Go's. */
@@ -27,6 +28,7 @@ export async function probeEndpoint(options: OpenEndpointOptions): Promise<void>
   };
   const timer = clock.setTimeout(() => end(), timeoutMs);
   const onAbort = (): void => end();
+  allowManyListeners(signal);
   signal?.addEventListener("abort", onAbort, { once: true });
   try {
     const proxy = options.proxyUrl === undefined ? undefined : parseProxyUrl(options.proxyUrl);

@@ -2,9 +2,9 @@
 // when the listener is closed, an attempt whose request was sent isn't cut, because requests could be lost with it. Instead its
 // response is awaited for a while, and a tunnel that the server has opened is drained.
 
-import { setMaxListeners } from "node:events";
 import type { Clock, Timer } from "@piko/tunnel";
 import { type OpenedWebSocket, openWebSocket, type OpenWebSocketOptions } from "./open-websocket.js";
+import { allowManyListeners } from "./shared-signal.js";
 import type { UpstreamTunnel } from "./upstream-tunnel.js";
 
 /** How long a listener that is closed awaits the response to an attempt, unless its grace period ends before. */
@@ -33,8 +33,7 @@ export class TunnelOpenings {
 
   constructor(options: TunnelOpeningsOptions) {
     this.#options = options;
-    // Each pending attempt adds a listener temporarily, which may be more than Node.js takes for a leak.
-    setMaxListeners(0, options.stopped, this.#cut.signal);
+    allowManyListeners(options.stopped);
   }
 
   /** Whether no attempt is in progress and no late tunnel is open. */

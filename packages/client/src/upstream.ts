@@ -12,6 +12,7 @@ import { NodeSearch } from "./node-search.js";
 import { readTls } from "./open-socket.js";
 import { HANDSHAKE_TIMEOUT_MS } from "./open-websocket.js";
 import { endpointSegment, parseBaseUrl, parseProxyUrl } from "./server-address.js";
+import { allowManyListeners } from "./shared-signal.js";
 import { sleep } from "./sleep.js";
 import { TokenRenewal } from "./token-renewal.js";
 import { LAST_ANSWER_MS, TunnelOpenings } from "./tunnel-openings.js";
@@ -141,6 +142,7 @@ export class Upstream {
       this.#stopped.abort(signal?.reason);
       void this.close({ graceMs: LAST_ANSWER_MS });
     };
+    allowManyListeners(signal);
     signal?.addEventListener("abort", giveUp, { once: true });
     try {
       signal?.throwIfAborted();
