@@ -58,6 +58,7 @@ function keepAsking({ proxy }: TestCluster): {
   const failures: string[] = [];
   let count = 0;
   const stop = new AbortController();
+  scene.defer(() => stop.abort());
   const loop = async (): Promise<void> => {
     while (!stop.signal.aborted) {
       await ask(proxy, `/item?i=${count}`).catch((error: unknown) => failures.push(String(error)));

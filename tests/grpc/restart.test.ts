@@ -27,6 +27,7 @@ it("replacing nodes makes no unary call fail, and ends streams with UNAVAILABLE"
   for (const node of cluster.nodes) await new GrpcClient(scene, node.proxy, "web").ready();
   let calls = 0;
   const rolled = new AbortController();
+  scene.defer(() => rolled.abort());
   const failures: string[] = [];
   const callers = Array.from({ length: CLIENTS }, async (_, i) => {
     const own = client(i);

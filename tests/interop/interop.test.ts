@@ -302,6 +302,7 @@ describe.runIf(haveGo)("a Go server", () => {
     expect(await server.listeners()).toEqual({ web: 5 });
     const seen = new Map<number, number>();
     const stop = new AbortController();
+    scene.defer(() => stop.abort());
     const clients = Array.from({ length: 4 }, async () => {
       while (!stop.signal.aborted) {
         const answer = await status(server.proxy, "/slow?body=20").catch(() => 0);

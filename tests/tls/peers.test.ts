@@ -230,7 +230,10 @@ it("renews certificates under load, by other files and by a swapped link, and ke
     });
   const stop = new AbortController();
   const kept = new Agent({ keepAlive: true, maxSockets: 2 });
-  scene.defer(() => kept.destroy());
+  scene.defer(() => {
+    stop.abort();
+    kept.destroy();
+  });
   const loops = ([kept, kept, false, false] as const).map(async (agent) => {
     while (!stop.signal.aborted) await ask(agent);
   });
