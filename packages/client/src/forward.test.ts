@@ -160,6 +160,10 @@ describe("forward", () => {
     await expect(forward("e", `http://127.0.0.1:${ports[0]}`, { url, serviceTls: {} })).rejects.toMatchObject(
       { code: "PIKO_CLIENT_BAD_OPTION" },
     );
+    await expect(forward("e", "https://localhost", { url, serviceTls: { ca: "" } })).rejects.toMatchObject({
+      code: "PIKO_CLIENT_BAD_OPTION",
+      message: "serviceTls: no certificate in it",
+    });
   });
 
   it("resets and logs when a service's certificate can't be verified", async () => {

@@ -150,8 +150,8 @@ async function requestTunnel(open: OpenSocket, target: HostPort, proxy: ProxyUrl
 /** Options whose contents were checked: parsing a list of authorities for each connection would take milliseconds. */
 const CHECKED = new WeakSet<TlsOptions>();
 
-/** `node:tls` accepts these contents, but no connection would succeed with them. */
-function checkPem(tls: TlsOptions): void {
+/** @throws Error for contents that `node:tls` accepts although no connection would succeed with them. */
+export function checkPem(tls: TlsOptions): void {
   const ca = caList(tls);
   if (ca !== undefined) parseCertificates(ca.map((pem) => pem.toString("latin1")).join("\n"));
   for (const name of ["cert", "key"] as const) {

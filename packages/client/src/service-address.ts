@@ -2,7 +2,8 @@
 
 import { isIP } from "node:net";
 import type { ConnectionOptions } from "node:tls";
-import { tlsConnection } from "./open-socket.js";
+import { errorText } from "./errors.js";
+import { checkPem, tlsConnection } from "./open-socket.js";
 import { badOption, hostPortText, type TlsOptions } from "./server-address.js";
 
 /** Where a service is. */
@@ -36,6 +37,11 @@ export function parseServiceAddress(address: number | string, tls: TlsOptions | 
   }
   if (tls !== undefined && service.tls === undefined) {
     throw badOption(`serviceTls is for https:// and tls://, not for ${text}`);
+  }
+  try {
+    if (tls !== undefined) checkPem(tls);
+  } catch (error) {
+    throw badOption(`serviceTls: ${errorText(error)}`);
   }
   return service;
 }
