@@ -1,6 +1,7 @@
 // CPU shares and quotas, as Kubernetes sets them for containers: by control groups of version 1 or 2, as root.
 
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 
 /** Shares of a container that requests no CPU, 100m or 250m. */
 export const SHARES = { none: 2, agent: 102, node: 256 };
@@ -71,19 +72,18 @@ export class CpuGroup {
   }
 
   /**
-   * Moves this process, and programs that it then starts without a prefix, to a group that is never short of CPU time.
+   * Moves this process, and programs that it then starts without a prefix, to a group that is never short of CPU time. For the
+   * group at the top.
    * @returns {() => void} moves it back, after which the group can be removed
    */
   favorThisProcess() {
-    const root = findController();
-    if (typeof root === "string") throw new Error(root);
     const own = readFileSync("/proc/self/cgroup", "utf8");
     const [, path = "/"] =
-      (root.version === 2 ? /^0::(.*)$/m : /^\d+:(?:[^:]*,)?cpu(?:,[^:]*)?:(.*)$/m).exec(own) ?? [];
+      (this.#version === 2 ? /^0::(.*)$/m : /^\d+:(?:[^:]*,)?cpu(?:,[^:]*)?:(.*)$/m).exec(own) ?? [];
     const favored = this.add("favored", { shares: FAVORED_SHARES }).#path;
     const move = (/** @type {string} */ to) => writeFileSync(`${to}/cgroup.procs`, `${process.pid}`);
     move(favored);
-    return () => move(`${root.root}${path}`);
+    return () => move(`${dirname(this.#path)}${path}`);
   }
 
   /** Arguments to put before a command so that it runs in the group. */
