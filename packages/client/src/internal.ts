@@ -12,8 +12,10 @@ export {
   type OpenWebSocketOptions,
   startWebSocket,
 } from "./open-websocket.js";
+export { checkTls } from "./open-socket.js";
 export type { TlsOptions } from "./server-address.js";
 export { probeEndpoint } from "./probe-endpoint.js";
+export { allowManyListeners } from "./shared-signal.js";
 export { readToken, type Token } from "./token.js";
 export { describeTunnels, type TunnelStatus } from "./tunnel-status.js";
 export {

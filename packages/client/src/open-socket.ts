@@ -151,12 +151,14 @@ async function requestTunnel(open: OpenSocket, target: HostPort, proxy: ProxyUrl
 const CHECKED = new WeakSet<TlsOptions>();
 
 /** @throws Error for contents that `node:tls` accepts although no connection would succeed with them. */
-export function checkPem(tls: TlsOptions): void {
+export function checkTls(tls: TlsOptions): void {
+  if (CHECKED.has(tls)) return;
   const ca = caList(tls);
   if (ca !== undefined) parseCertificates(ca.map((pem) => pem.toString("latin1")).join("\n"));
   for (const name of ["cert", "key"] as const) {
     if (tls[name] !== undefined && tls[name].length === 0) throw new Error(`${name} is empty`);
   }
+  CHECKED.add(tls);
 }
 
 /**
@@ -170,10 +172,7 @@ export function readTls(source: TlsSource | undefined): TlsOptions | undefined {
   const retryable = typeof source === "function";
   try {
     tls = typeof source === "function" ? source() : source;
-    if (tls !== undefined && !CHECKED.has(tls)) {
-      checkPem(tls);
-      CHECKED.add(tls);
-    }
+    if (tls !== undefined) checkTls(tls);
   } catch (error) {
     const details = { cause: error, retryable };
     throw new ClientError("PIKO_CLIENT_BAD_OPTION", `tls: ${errorText(error)}`, details);

@@ -3,7 +3,7 @@
 import { isIP } from "node:net";
 import type { ConnectionOptions } from "node:tls";
 import { errorText } from "./errors.js";
-import { checkPem, tlsConnection } from "./open-socket.js";
+import { checkTls, tlsConnection } from "./open-socket.js";
 import { badOption, hostPortText, type TlsOptions } from "./server-address.js";
 
 /** Where a service is. */
@@ -39,7 +39,7 @@ export function parseServiceAddress(address: number | string, tls: TlsOptions | 
     throw badOption(`serviceTls is for https:// and tls://, not for ${text}`);
   }
   try {
-    if (tls !== undefined) checkPem(tls);
+    if (tls !== undefined) checkTls(tls);
   } catch (error) {
     throw badOption(`serviceTls: ${errorText(error)}`);
   }

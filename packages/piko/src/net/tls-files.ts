@@ -3,7 +3,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { createSecureContext, type SecureContext } from "node:tls";
 import { isDeepStrictEqual } from "node:util";
-import { parseCertificates } from "@piko/client/internal";
+import { checkTls } from "@piko/client/internal";
 import { type Clock, systemClock, TLS_CIPHERS } from "@piko/tunnel";
 import type { ClientTlsConfig } from "../config/client-tls.js";
 
@@ -124,7 +124,7 @@ function readContents(tls: ClientTlsConfig, peer: string): TlsFiles {
 function createContext(files: TlsFiles, tls: ClientTlsConfig, peer: string): TlsContext {
   const { rejectUnauthorized, ...contents } = files;
   try {
-    if (contents.ca !== undefined) parseCertificates(contents.ca.toString("latin1"));
+    checkTls(files);
     return { secureContext: createSecureContext({ ...contents, ciphers: TLS_CIPHERS }), rejectUnauthorized };
   } catch (error) {
     const paths = [tls.rootCas, tls.cert, tls.key].filter((path) => path !== "").join(", ");
