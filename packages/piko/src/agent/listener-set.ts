@@ -1,8 +1,7 @@
 // The agent's current listeners, which can be replaced while it runs.
 
-import { setMaxListeners } from "node:events";
 import { isDeepStrictEqual } from "node:util";
-import { errorText } from "@piko/client/internal";
+import { allowManyListeners, errorText } from "@piko/client/internal";
 import type { ListenerConfig } from "../config/agent.js";
 import type { Logger } from "../observability/logger.js";
 import type { Listener } from "./listener.js";
@@ -24,7 +23,7 @@ export class ListenerSet {
 
   constructor(configs: readonly ListenerConfig[], options: ListenerSetOptions) {
     this.#options = options;
-    setMaxListeners(0, this.#stop.signal);
+    allowManyListeners(this.#stop.signal);
     this.#listeners = configs.map((config) => options.create(config));
   }
 

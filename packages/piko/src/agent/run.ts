@@ -1,7 +1,6 @@
 // `piko agent`: opens the listeners, reports what is connected, and stops gracefully.
 
-import { setMaxListeners } from "node:events";
-import { describeTunnels, errorText, type ServerOptions } from "@piko/client/internal";
+import { allowManyListeners, describeTunnels, errorText, type ServerOptions } from "@piko/client/internal";
 import { type Clock, systemClock } from "@piko/tunnel";
 import { formatHostPort } from "../base/address.js";
 import { hostLabelProblem } from "../base/host-label.js";
@@ -57,8 +56,7 @@ export interface RunAgentOptions {
 /** Runs an agent until `signal`. Rejects if a listener can't connect, or a port can't be bound. */
 export async function runAgent(options: RunAgentOptions): Promise<void> {
   const { command = "piko", config, logger, signal, signalName, terminal } = options;
-  // Each listener adds an event listener to it, more than the number that Node.js warns about.
-  setMaxListeners(0, signal);
+  allowManyListeners(signal);
   const { clock = systemClock, version = "unknown" } = options;
   const log = logger.subsystem("agent");
   const agentMetrics = new AgentMetrics(version, () => listeners.all);
@@ -211,7 +209,7 @@ async function warnOfProblems(listener: Listener, signal: AbortSignal, log: Logg
  */
 async function startAll(listeners: readonly Listener[], signal: AbortSignal, graceMs: number): Promise<void> {
   const stop = new AbortController();
-  setMaxListeners(0, stop.signal);
+  allowManyListeners(stop.signal);
   const onAbort = (): void => stop.abort(signal.reason);
   signal.addEventListener("abort", onAbort, { once: true });
   if (signal.aborted) onAbort();
