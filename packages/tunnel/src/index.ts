@@ -8,6 +8,7 @@ export { dial, type DialTarget } from "./dial/dial.js";
 export { HostLookup, type HostLookupOptions, type LookupDone } from "./dial/host-lookup.js";
 export { TUNNEL_ERRORS, TunnelError, type TunnelErrorCode } from "./errors.js";
 export { faults } from "./faults.js";
+export { IdMap } from "./id-map.js";
 export { ByteSocket } from "./socket/byte-socket.js";
 export type { SocketHandler } from "./socket/socket-handler.js";
 export type { ConnectOptions } from "./socket/connect-options.js";

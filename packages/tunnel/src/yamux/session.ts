@@ -3,6 +3,7 @@
 
 import { TunnelError, type TunnelErrorCode } from "../errors.js";
 import { faults } from "../faults.js";
+import { IdMap } from "../id-map.js";
 import type { Outbox } from "../socket/outbox.js";
 import {
   FLAG_ACK,
@@ -48,7 +49,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
   readonly #reader: YamuxFrameReader;
   readonly #keepAlive: KeepAlive;
   readonly #opening: OpeningQueue;
-  readonly #streams = new Map<number, YamuxStream>();
+  readonly #streams = new IdMap<YamuxStream>();
   readonly #maxPeerStreams: number;
   readonly #keepAliveTimeoutMs: number;
   #peerStreams = 0;
@@ -158,7 +159,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
     this.#ended = true;
     this.#reader.stop();
     this.#keepAlive.stop();
-    const streams = [...this.#streams.values(), ...this.#opening.takeAll()];
+    const streams = this.#streams.values().concat(this.#opening.takeAll());
     this.#streams.clear();
     this.turns.clear();
     this.#receiving = undefined;

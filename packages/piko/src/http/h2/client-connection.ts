@@ -91,7 +91,7 @@ export class ClientConnection extends H2Connection {
   /** The service has processed no stream above `lastStreamId`. */
   protected override onGoAway(lastStreamId: number): void {
     this.#leaving = true;
-    for (const stream of [...this.streams.open.values()]) {
+    for (const stream of this.streams.open.values()) {
       if (stream.id > lastStreamId) stream.drop(codes.REFUSED_STREAM);
     }
     this.#events.onGoAway();

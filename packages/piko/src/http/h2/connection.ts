@@ -82,7 +82,7 @@ export abstract class H2Connection implements FrameEvents, StreamConnection, Dat
     this.sender.pump();
     for (const stream of this.streams.open.values()) {
       if (this.sender.out.congested) return;
-      if (stream.pendingBytes === 0) stream.handler.onWritable();
+      if (!stream.closed && stream.pendingBytes === 0) stream.handler.onWritable();
     }
   }
 
@@ -92,7 +92,7 @@ export abstract class H2Connection implements FrameEvents, StreamConnection, Dat
     this.reader.stop();
     this.blocks.clear();
     this.#decoder.clear();
-    for (const stream of [...this.streams.open.values()]) stream.drop(codes.CONNECTION_GONE);
+    for (const stream of this.streams.open.values()) stream.drop(codes.CONNECTION_GONE);
   }
 
   /** The peer's bytes are invalid, or it exceeds a limit: it is sent an error, and nothing more is read. */

@@ -1,12 +1,13 @@
 // The streams of a connection by their ids: which are open, which ids have been used, and how recent streams ended.
 
+import { IdMap } from "@piko/tunnel";
 import { ClosedStreams, ENDED, RESET } from "./closed-streams.js";
 import { INITIAL_WINDOW_BYTES, MAX_31_BITS } from "./frame.js";
 import { H2Stream, type StreamConnection } from "./stream.js";
 
 export class StreamTable {
   /** Streams that haven't ended. */
-  readonly open: Map<number, H2Stream>;
+  readonly open: IdMap<H2Stream>;
   /** The highest stream id used so far. */
   lastId: number;
   readonly #closed: ClosedStreams;
@@ -15,7 +16,7 @@ export class StreamTable {
   readonly #receiveWindow: number;
 
   constructor(receiveWindow: number) {
-    this.open = new Map();
+    this.open = new IdMap();
     this.lastId = 0;
     this.#closed = new ClosedStreams();
     this.#sendWindow = INITIAL_WINDOW_BYTES;
