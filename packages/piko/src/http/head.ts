@@ -26,6 +26,9 @@ export const LINE_END = 4;
 /** One of the `FIELD_*` numbers of field-names.ts; FIELD_OTHER (0) for a name that this program has no rules for. */
 export const FIELD_ID = 5;
 
+/** In place of a field's index: there are several fields of this name, and it allows only one. */
+export const FIELD_REPEATED = -2;
+
 /** The common part of request and response heads. All offsets are into `buffer`. */
 export class MessageHead {
   buffer: Buffer;
@@ -56,6 +59,10 @@ export class MessageHead {
   upgradeField: number;
   /** Index of a request's `x-request-id` field, or -1 (the first one counts). */
   requestIdField: number;
+  /** Index of a request's only `traceparent` field, FIELD_REPEATED if there are several, or -1. */
+  traceParentField: number;
+  /** Index of a request's first `tracestate` field, or -1. */
+  traceStateField: number;
   /** Why the last parse refused the head, if it returned HEAD_INVALID. */
   error: HttpError | undefined;
 
@@ -75,6 +82,8 @@ export class MessageHead {
     this.connectionBytes = 0;
     this.upgradeField = -1;
     this.requestIdField = -1;
+    this.traceParentField = -1;
+    this.traceStateField = -1;
     this.error = undefined;
   }
 
@@ -94,6 +103,8 @@ export class MessageHead {
     this.connectionBytes = 0;
     this.upgradeField = -1;
     this.requestIdField = -1;
+    this.traceParentField = -1;
+    this.traceStateField = -1;
     this.error = undefined;
   }
 }

@@ -17,8 +17,16 @@ import { listsHttp } from "./upgrade-protocols.js";
 
 // Local copies: see ascii.ts.
 const { COMMA, CR, LF } = ascii;
-const { FIELD_ID, FIELD_STRIDE, HEAD_COMPLETE, HEAD_INCOMPLETE, HEAD_INVALID, VALUE_END, VALUE_START } =
-  layout;
+const {
+  FIELD_ID,
+  FIELD_REPEATED,
+  FIELD_STRIDE,
+  HEAD_COMPLETE,
+  HEAD_INCOMPLETE,
+  HEAD_INVALID,
+  VALUE_END,
+  VALUE_START,
+} = layout;
 const {
   FIELD_CONNECTION,
   FIELD_CONTENT_LENGTH,
@@ -26,6 +34,8 @@ const {
   FIELD_HOST,
   FIELD_OTHER,
   FIELD_TE,
+  FIELD_TRACEPARENT,
+  FIELD_TRACESTATE,
   FIELD_TRANSFER_ENCODING,
   FIELD_UPGRADE,
   FIELD_X_PIKO_ENDPOINT,
@@ -131,6 +141,12 @@ function takeField(head: RequestHead, buffer: Buffer, record: number, seen: numb
       break;
     case FIELD_X_REQUEST_ID:
       if (head.requestIdField === -1) head.requestIdField = record / FIELD_STRIDE;
+      break;
+    case FIELD_TRACEPARENT:
+      head.traceParentField = head.traceParentField === -1 ? record / FIELD_STRIDE : FIELD_REPEATED;
+      break;
+    case FIELD_TRACESTATE:
+      if (head.traceStateField === -1) head.traceStateField = record / FIELD_STRIDE;
       break;
   }
   if (error === undefined) return seen;

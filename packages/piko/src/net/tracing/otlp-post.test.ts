@@ -33,7 +33,7 @@ async function post(
     version: "1.2.3",
     ...more,
   });
-  const result = await new Promise<PostResult>((resolve) => void send(body, resolve));
+  const result = await new Promise<PostResult>((resolve) => void send(Buffer.from(body), resolve));
   close();
   return result;
 }
@@ -108,7 +108,7 @@ it("a request that was cancelled reports no result", async () => {
   const arrived = new Promise<IncomingMessage>((resolve) => {
     answer = resolve;
   });
-  const giveUp = send("{}", () => results++);
+  const giveUp = send(Buffer.from("{}"), () => results++);
   const request = await arrived;
   giveUp();
   await once(request.socket, "close");

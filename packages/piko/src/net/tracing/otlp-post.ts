@@ -13,7 +13,7 @@ export type PostResult =
   | { readonly kind: "refused"; readonly error: string };
 
 /** `done` is called once. The returned function cancels the request. */
-export type Post = (body: string, done: (result: PostResult) => void) => () => void;
+export type Post = (body: Buffer, done: (result: PostResult) => void) => () => void;
 
 export interface OtlpPostOptions {
   readonly url: string;
@@ -48,9 +48,7 @@ export function createOtlpPost(options: OtlpPostOptions): {
     "Content-Type": "application/json",
   };
   const post: Post = (body, done) => {
-    // As a string, the body would have to be flattened and encoded twice, to measure it and to send it.
-    const bytes = Buffer.from(body);
-    const headers = { ...fields, "Content-Length": bytes.length };
+    const headers = { ...fields, "Content-Length": body.length };
     const signal = AbortSignal.timeout(options.timeoutMs);
     const all = { method: "POST", agent, headers, signal };
     const request = secure ? requestHttps(url, { ...all, ...options.tls?.() }) : requestHttp(url, all);
@@ -66,7 +64,7 @@ export function createOtlpPost(options: OtlpPostOptions): {
     };
     request.on("error", fail);
     request.on("response", (response) => readAnswer(response, finish, fail));
-    request.end(bytes);
+    request.end(body);
     return () => {
       over = true;
       request.destroy();

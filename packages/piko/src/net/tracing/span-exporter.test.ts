@@ -21,9 +21,9 @@ class Posts {
   given = 0;
   #done: ((result: PostResult) => void) | undefined;
 
-  readonly post = (body: string, done: (result: PostResult) => void): (() => void) => {
+  readonly post = (body: Buffer, done: (result: PostResult) => void): (() => void) => {
     expect(this.#done).toBeUndefined();
-    this.bodies.push(body);
+    this.bodies.push(body.toString());
     this.#done = done;
     return () => {
       this.given++;

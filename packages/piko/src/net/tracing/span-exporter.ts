@@ -7,6 +7,7 @@ import type { Metrics } from "../../observability/metrics.js";
 import { type AttributeText, listed } from "../../observability/tracing/span.js";
 import type { SpanSink } from "../../observability/tracing/tracer.js";
 import type { Post, PostResult } from "./otlp-post.js";
+import { SpanBatch } from "./span-batch.js";
 
 /** Maximum spans in one request to the collector. */
 export const MAX_BATCH_SPANS = 512;
@@ -36,14 +37,19 @@ export interface SpanExporterOptions {
 
 export class SpanExporter implements SpanSink {
   readonly #post: Post;
-  readonly #opening: string;
+  readonly #opening: Buffer;
   readonly #maxQueued: number;
   readonly #logger: Logger;
   readonly #clock: Clock;
   readonly #random: () => number;
-  #queue: string[] = [];
+  /** Batches that wait; all but the last one are full. */
+  readonly #queue: SpanBatch[] = [];
   /** The batch that is being sent, or will be sent again. */
-  #batch: readonly string[] = [];
+  #batch: SpanBatch | undefined;
+  /** An empty one. */
+  #spare: SpanBatch | undefined;
+  /** Number of spans in all of them. */
+  #waiting = 0;
   #tries = 0;
   #giveUp: (() => void) | undefined;
   #timer: Timer | undefined;
@@ -62,7 +68,9 @@ export class SpanExporter implements SpanSink {
     this.#clock = options.clock;
     this.#random = options.random;
     const resource = listed(options.resource);
-    this.#opening = `{"resourceSpans":[{"resource":{"attributes":${resource}},"scopeSpans":[{"scope":{"name":"piko"},"spans":[`;
+    this.#opening = Buffer.from(
+      `{"resourceSpans":[{"resource":{"attributes":${resource}},"scopeSpans":[{"scope":{"name":"piko"},"spans":[`,
+    );
   }
 
   /** Adds the metrics of spans. */
@@ -90,7 +98,8 @@ export class SpanExporter implements SpanSink {
     if (this.#onEmpty !== undefined) this.#dropped.stopped++;
     else if (this.#waiting >= this.#maxQueued) this.#drop("queue_full", 1, "too many spans wait");
     else {
-      this.#queue.push(span);
+      this.#waiting++;
+      this.#openBatch().add(span);
       this.#schedule();
     }
   }
@@ -113,34 +122,41 @@ export class SpanExporter implements SpanSink {
     });
   }
 
-  get #waiting(): number {
-    return this.#queue.length + this.#batch.length;
+  /** The batch that the next span belongs to. */
+  #openBatch(): SpanBatch {
+    const last = this.#queue.at(-1);
+    if (last !== undefined && last.count < MAX_BATCH_SPANS) return last;
+    const batch = this.#spare ?? new SpanBatch(this.#opening);
+    this.#spare = undefined;
+    this.#queue.push(batch);
+    return batch;
   }
 
   #schedule(): void {
-    if (this.#batch.length > 0) return;
-    if (this.#queue.length >= MAX_BATCH_SPANS) this.#sendNext();
+    const next = this.#queue[0];
+    if (this.#batch !== undefined || next === undefined) return;
+    if (next.count >= MAX_BATCH_SPANS) this.#sendNext();
     else this.#timer ??= this.#clock.setTimeout(() => this.#sendNext(), BATCH_DELAY_MS);
   }
 
   #sendNext(): void {
     this.#stopTimer();
-    if (this.#batch.length === 0) {
-      this.#batch = this.#queue.splice(0, MAX_BATCH_SPANS);
+    if (this.#batch === undefined) {
+      this.#batch = this.#queue.shift();
       this.#tries = 0;
     }
-    if (this.#batch.length === 0) {
+    const batch = this.#batch;
+    if (batch === undefined) {
       this.#onEmpty?.();
       return;
     }
     this.#tries++;
-    const body = `${this.#opening}${this.#batch.join(",")}]}]}]}`;
-    this.#giveUp = this.#post(body, (result) => this.#onResult(result));
+    this.#giveUp = this.#post(batch.body(), (result) => this.#onResult(batch, result));
   }
 
-  #onResult(result: PostResult): void {
+  #onResult(batch: SpanBatch, result: PostResult): void {
     this.#giveUp = undefined;
-    const { length } = this.#batch;
+    const { count } = batch;
     if (result.kind === "later" && this.#onEmpty === undefined && this.#tries < MAX_TRIES) {
       if (!this.#failing)
         this.#logger.warn("collector takes no spans, trying again", { error: result.error });
@@ -150,20 +166,23 @@ export class SpanExporter implements SpanSink {
       this.#timer = this.#clock.setTimeout(() => this.#sendNext(), Math.max(delayMs, result.afterMs));
       return;
     }
-    this.#batch = [];
+    this.#batch = undefined;
+    this.#waiting -= count;
     if (result.kind === "taken") {
-      const refused = Math.min(result.refused, length);
-      this.#exported += length - refused;
+      batch.clear();
+      // After any other result, a connection may still be sending its bytes.
+      if (batch.reusable) this.#spare = batch;
+      const refused = Math.min(result.refused, count);
+      this.#exported += count - refused;
       if (refused > 0) this.#drop("refused", refused, result.error);
       if (this.#failing) this.#logger.info("collector takes spans again");
       this.#failing = false;
     } else {
       this.#failing = true;
-      this.#drop(result.kind === "refused" ? "refused" : "unreachable", length, result.error);
+      this.#drop(result.kind === "refused" ? "refused" : "unreachable", count, result.error);
     }
-    if (this.#onEmpty === undefined) {
-      if (this.#queue.length > 0) this.#schedule();
-    } else if (result.kind === "taken") this.#sendNext();
+    if (this.#onEmpty === undefined) this.#schedule();
+    else if (result.kind === "taken") this.#sendNext();
     else this.#dropAll();
   }
 
@@ -178,8 +197,9 @@ export class SpanExporter implements SpanSink {
   /** Drops everything, because the time to close is up. */
   #dropAll(): void {
     this.#dropped.stopped += this.#waiting;
-    this.#queue = [];
-    this.#batch = [];
+    this.#waiting = 0;
+    this.#queue.length = 0;
+    this.#batch = undefined;
     this.#onEmpty?.();
   }
 

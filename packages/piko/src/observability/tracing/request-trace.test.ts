@@ -198,18 +198,21 @@ describe("a trace", () => {
     expect(new Set(spans.map(({ traceId }) => traceId)).size).toBe(2);
   });
 
-  it("has an id of its own if it isn't recorded, and nothing of the id of a client before", () => {
+  it.each([
+    ["a valid", PARENT],
+    ["an invalid", "0".repeat(16)],
+  ])("has an id of its own if it isn't recorded, and nothing of the id in %s field before", (_what, span) => {
     const { trace } = setUp({ sample: 0.5, chances: [0.9, 0.9, 0.9, 0.9] });
     const idOf = (...fields: string[]): string => {
       trace.begin(headOf(fields), false, client);
       return trace.traceId;
     };
-    const [first, second] = [idOf(), idOf()];
-    expect(idOf(`traceparent: 00-${TRACE}-${PARENT}-00`)).toBe(TRACE);
-    const last = idOf();
-    expect(new Set([first, second, last]).size).toBe(3);
-    expect([last.slice(0, 16), last.slice(16)]).not.toContain(TRACE.slice(0, 16));
-    expect(last.slice(16)).not.toBe(TRACE.slice(16));
+    const ids = [idOf(), idOf(), idOf(`traceparent: 00-${TRACE}-${span}-00`), idOf()];
+    expect(ids.indexOf(TRACE)).toBe(span === PARENT ? 2 : -1);
+    expect(new Set(ids).size).toBe(4);
+    const halves = ids.filter((id) => id !== TRACE).flatMap((id) => [id.slice(0, 16), id.slice(16)]);
+    expect(halves).not.toContain(TRACE.slice(0, 16));
+    expect(halves).not.toContain(TRACE.slice(16));
   });
 
   it("has no half of an id that was used before if it is recorded", () => {

@@ -2,7 +2,7 @@
 // makes spans if the trace is sampled: one for the request (server), and one for each time it was sent on (client). Their
 // attributes are those of OpenTelemetry's semantic conventions for HTTP; our own begin with `piko`.
 
-import { FIELD_TRACEPARENT, FIELD_TRACESTATE, FIELD_X_FORWARDED_PROTO } from "../../http/field-names.js";
+import { FIELD_TRACESTATE, FIELD_X_FORWARDED_PROTO } from "../../http/field-names.js";
 import { findField, findNamedField, valueAt } from "../../http/find-field.js";
 import { FIELD_ID, FIELD_STRIDE, type RequestHead, VALUE_END, VALUE_START } from "../../http/head.js";
 import type { Reason } from "../../http/reasons.js";
@@ -103,22 +103,19 @@ export class RequestTrace implements TraceFields {
   begin(head: RequestHead, trusted: boolean, client: TracedClient): void {
     const tracer = this.#tracer;
     const { traceParent } = this;
-    const parent = onlyField(head, FIELD_TRACEPARENT);
     let flags = NO_TRACE_PARENT;
     let start = 0;
     let end = 0;
-    if (parent >= 0) {
-      start = head.fields[parent + VALUE_START] as number;
-      end = head.fields[parent + VALUE_END] as number;
-      flags = readTraceParent(head.buffer, start, end);
+    if (head.traceParentField >= 0) {
+      const record = head.traceParentField * FIELD_STRIDE;
+      start = head.fields[record + VALUE_START] as number;
+      end = head.fields[record + VALUE_END] as number;
+      flags = readTraceParent(head.buffer, start, end, traceParent);
+      this.#ownTraceId = false;
     }
     const continued = flags !== NO_TRACE_PARENT;
     let sampled: boolean;
     if (continued) {
-      for (let at = TRACE_ID_START; at < TRACE_ID_END; at++) {
-        traceParent[at] = head.buffer[start + at] as number;
-      }
-      this.#ownTraceId = false;
       sampled = trusted || tracer.trustsClients ? isSampled(flags) : tracer.choose();
     } else {
       sampled = tracer.choose();
@@ -127,7 +124,8 @@ export class RequestTrace implements TraceFields {
       tracer.makeId(traceParent, keepsHalf ? TRACE_ID_MIDDLE : TRACE_ID_START, TRACE_ID_END);
       this.#ownTraceId = true;
     }
-    const state = continued ? allValues(head, FIELD_TRACESTATE) : undefined;
+    const hasState = continued && head.traceStateField >= 0;
+    const state = hasState ? allValues(head, FIELD_TRACESTATE) : undefined;
     this.keepsTraceState = continued && (state === undefined || isTraceState(state));
     this.#call = undefined;
     if (!sampled) {
@@ -268,19 +266,6 @@ export class RequestTrace implements TraceFields {
 /** Whether a reason is a failure on our side. A client that leaves is not. */
 function isFailure(reason: Reason | undefined): boolean {
   return reason !== undefined && reason.side !== "client";
-}
-
-/** The record of a field; negative if there is none or more than one. */
-function onlyField(head: RequestHead, id: number): number {
-  const { fields } = head;
-  const limit = head.fieldCount * FIELD_STRIDE;
-  let found = -1;
-  for (let record = 0; record < limit; record += FIELD_STRIDE) {
-    if (fields[record + FIELD_ID] !== id) continue;
-    if (found >= 0) return -1;
-    found = record;
-  }
-  return found;
 }
 
 /** The values of all fields with this id, joined as in RFC 9110 section 5.3; undefined if there are none. */

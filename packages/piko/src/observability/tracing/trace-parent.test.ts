@@ -15,7 +15,7 @@ const SPAN = "b7ad6b7169203331";
 /** The value among other bytes of a head. */
 function read(value: string): number {
   const bytes = Buffer.from(`-0${value}0f-`, "latin1");
-  return readTraceParent(bytes, 2, bytes.length - 3);
+  return readTraceParent(bytes, 2, bytes.length - 3, createTraceParent());
 }
 
 describe("a traceparent", () => {
@@ -67,6 +67,13 @@ describe("a traceparent", () => {
     ["a very long value", `00-${"a".repeat(100_000)}`],
   ])("isn't %s", (_what, value) => {
     expect(read(value)).toBe(NO_TRACE_PARENT);
+  });
+
+  it("is read with the id of its trace", () => {
+    const own = createTraceParent();
+    const value = Buffer.from(`00-${TRACE}-${SPAN}-03`, "latin1");
+    expect(readTraceParent(value, 0, value.length, own)).toBe(3);
+    expect(own.toString()).toBe(`00-${TRACE}-${"0".repeat(16)}-00`);
   });
 
   it("has one bit that says whether its trace is recorded", () => {

@@ -32,19 +32,11 @@ function pair(bytes: Uint8Array, at: number): number {
 }
 
 /**
- * Whether all bytes are digits, at least one of them not 0. Without branches per digit, because it runs for every traced request.
+ * The flags of the traceparent in `bytes` from `start` to `end`, or {@link NO_TRACE_PARENT}. Copies the trace's id to `own`, which has
+ * the form of a traceparent; an invalid one may leave anything there. If its version is later than ours, only the part that both have in
+ * common is used; what follows it, and unknown flags, are ignored.
  */
-function isId(bytes: Uint8Array, start: number, end: number): boolean {
-  let all = 0;
-  for (let at = start; at < end; at++) all |= VALUES[bytes[at] as number] as number;
-  return all > 0 && all < NO_DIGIT;
-}
-
-/**
- * The flags of the traceparent in `bytes` from `start` to `end`, or {@link NO_TRACE_PARENT}. If its version is later than ours,
- * only the part that both have in common is used; what follows it, and unknown flags, are ignored.
- */
-export function readTraceParent(bytes: Uint8Array, start: number, end: number): number {
+export function readTraceParent(bytes: Uint8Array, start: number, end: number, own: Uint8Array): number {
   const length = end - start;
   if (length < TRACE_PARENT_BYTES) return NO_TRACE_PARENT;
   const version = pair(bytes, start);
@@ -54,8 +46,18 @@ export function readTraceParent(bytes: Uint8Array, start: number, end: number): 
   }
   if (bytes[start + 2] !== DASH || bytes[start + TRACE_ID_END] !== DASH) return NO_TRACE_PARENT;
   if (bytes[start + SPAN_ID_END] !== DASH) return NO_TRACE_PARENT;
-  if (!isId(bytes, start + TRACE_ID_START, start + TRACE_ID_END)) return NO_TRACE_PARENT;
-  if (!isId(bytes, start + SPAN_ID_START, start + SPAN_ID_END)) return NO_TRACE_PARENT;
+  // An id has digits only, at least one of them not 0. There are no branches per digit, because this runs for every traced request.
+  let traceId = 0;
+  for (let at = TRACE_ID_START; at < TRACE_ID_END; at++) {
+    const byte = bytes[start + at] as number;
+    own[at] = byte;
+    traceId |= VALUES[byte] as number;
+  }
+  let spanId = 0;
+  for (let at = SPAN_ID_START; at < SPAN_ID_END; at++) {
+    spanId |= VALUES[bytes[start + at] as number] as number;
+  }
+  if (traceId === 0 || spanId === 0 || (traceId | spanId) >= NO_DIGIT) return NO_TRACE_PARENT;
   return pair(bytes, start + FLAGS_START);
 }
 
