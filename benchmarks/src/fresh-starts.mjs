@@ -2,7 +2,7 @@
 // for it: two starts of the same program can differ by 6 %, and windows of one pair would all share that difference.
 // @ts-check
 
-import { compareAlternating } from "./by-turns.mjs";
+import { alternate, compare } from "./by-turns.mjs";
 import { CASES } from "./cases.mjs";
 import { runWrk } from "./load.mjs";
 
@@ -10,16 +10,17 @@ import { runWrk } from "./load.mjs";
  * Started programs.
  * @typedef {object} Started
  * @property {string} proxy address
- * @property {() => number} usedUs CPU time that counts, so far, in microseconds
+ * @property {() => readonly number[]} usedUs CPU time so far, in microseconds, for each of the cost's meters
  * @property {() => Promise<void>} stop
  */
 
 /**
  * @typedef {object} Cost
  * @property {string} name
+ * @property {readonly string[]} meters what is measured
  * @property {() => Promise<Started>} without starts the programs without the feature
  * @property {() => Promise<Started>} withFeature
- * @property {number} [max] maximum ratio of the costs; none if left out
+ * @property {number} [max] maximum ratio of the first meter; none if left out
  * @property {string} [warmupTraceParent] `traceparent` of the requests of a first warm-up
  */
 
@@ -38,8 +39,8 @@ export async function measureCosts(context, costs, say) {
   ];
   let allMet = true;
   for (const cost of costs) {
-    const { line, met } = await measureCost(context, cost, say);
-    lines.push(line);
+    const { lines: found, met } = await measureCost(context, cost, say);
+    lines.push(...found);
     allMet &&= met;
   }
   return { report: [...lines, ""].join("\n"), met: allMet };
@@ -49,10 +50,10 @@ export async function measureCosts(context, costs, say) {
  * @param {Pick<import("./subjects/subject.mjs").SubjectContext, "bench" | "options">} context
  * @param {Cost} cost
  * @param {(message: string) => void} say
- * @returns {Promise<{ line: string, met: boolean }>}
+ * @returns {Promise<{ lines: readonly string[], met: boolean }>}
  */
 async function measureCost({ bench, options }, cost, say) {
-  const { max = Number.POSITIVE_INFINITY, name, warmupTraceParent, without, withFeature } = cost;
+  const { max = Number.POSITIVE_INFINITY, meters, name, warmupTraceParent, without, withFeature } = cost;
   const small = smallRequests();
 
   /** @param {() => Promise<Started>} start */
@@ -66,21 +67,30 @@ async function measureCost({ bench, options }, cost, say) {
     await run(small, warmupSeconds);
     const before = usedUs();
     const { requests } = await run(small, options.seconds);
-    const us = (usedUs() - before) / requests;
+    const us = usedUs().map((used, meter) => (used - (before[meter] ?? 0)) / requests);
     await stop();
     return us;
   }
 
-  const { first, half, ratio, second } = await compareAlternating(
+  const shown = (/** @type {readonly number[]} */ us) => us.map((each) => each.toFixed(1)).join(" and ");
+  const [one, other] = await alternate(
     options.rounds,
     () => usPerRequest(without),
     () => usPerRequest(withFeature),
-    (round, a, b) => say(`${name}, round ${round}: ${a.toFixed(1)} us, ${b.toFixed(1)} us`),
+    (round, a, b) => say(`${name}, round ${round}: ${shown(a)} us, ${shown(b)} us`),
   );
-  const met = ratio - half <= max;
-  const verdict = Number.isFinite(max) ? `, ${met ? "within" : "above"} ${max}` : "";
-  const line = `- ${name}: ${first.toFixed(1)} us without, ${second.toFixed(1)} us with; ratio ${ratio.toFixed(3)} ± ${half.toFixed(3)} (95 %)${verdict}`;
-  return { line, met };
+  let met = true;
+  const lines = meters.map((what, meter) => {
+    const of = (/** @type {readonly (readonly number[])[]} */ rounds) => rounds.map((us) => us[meter] ?? 0);
+    const { first, half, ratio, second } = compare(of(one), of(other));
+    let verdict = "";
+    if (meter === 0 && Number.isFinite(max)) {
+      met = ratio - half <= max;
+      verdict = `, ${met ? "within" : "above"} ${max}`;
+    }
+    return `- ${name}, ${what}: ${first.toFixed(1)} us without, ${second.toFixed(1)} us with; ratio ${ratio.toFixed(3)} ± ${half.toFixed(3)} (95 %)${verdict}`;
+  });
+  return { lines, met };
 }
 
 /** Requests of 100 B by 32 connections. */

@@ -41,7 +41,7 @@ export async function measureLogCost({ bench, options }, say) {
       const pid = counts === "server" ? server.program.pid : agent.pid;
       return {
         proxy: server.proxy,
-        usedUs: () => read(pid),
+        usedUs: () => [read(pid)],
         stop: async () => {
           await agent.stop();
           await server.program.stop();
@@ -52,19 +52,22 @@ export async function measureLogCost({ bench, options }, say) {
   /** @type {import("./fresh-starts.mjs").Cost[]} */
   const costs = [
     {
-      name: "CPU time of the server with its access log",
+      name: "the server with its access log",
+      meters: ["CPU time"],
       without: starter({ counts: "server", read: readProcessCpuUs }),
       withFeature: starter({ server: on, counts: "server", read: readProcessCpuUs }),
       max: MAX_LOG,
     },
     {
-      name: "CPU time of the agent with its access log",
+      name: "the agent with its access log",
+      meters: ["CPU time"],
       without: starter({ counts: "agent", read: readProcessCpuUs }),
       withFeature: starter({ agent: on, counts: "agent", read: readProcessCpuUs }),
       max: MAX_LOG,
     },
     {
-      name: "user time of the agent with its status",
+      name: "the agent with its status",
+      meters: ["user time"],
       without: starter({ counts: "agent", read: readProcessUserUs }),
       withFeature: starter({ agent: "screen", counts: "agent", read: readProcessUserUs }),
       max: MAX_SCREEN,

@@ -1,14 +1,15 @@
-// `npm run bench -- --tracing`: what traces cost a request, server and agent together, in user time: with 1 % and with all of the
-// requests sampled, each against none. With --against, what they cost where they are off: the other build.
+// `npm run bench -- --tracing`: what traces cost a request, server and agent together, in user time and in all CPU time: with 1 % and with
+// all of the requests sampled, each against none. With --against, what they cost where they are off: the other build.
 // @ts-check
 
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { startBackend } from "./backend.mjs";
-import { readProcessUserUs } from "./cpu.mjs";
+import { readProcessCpuUs, readProcessUserUs } from "./cpu.mjs";
 import { measureCosts } from "./fresh-starts.mjs";
 import { startAgent, startServer } from "./subjects/piko.mjs";
 
+const METERS = ["user time", "CPU time"];
 /** Maximum ratios of a request's user time: off, and with 1 % sampled. */
 const MAX_OFF = 1.03;
 const MAX_SAMPLED = 1.05;
@@ -40,7 +41,8 @@ export async function measureTracing({ bench, options }, say) {
     const agent = await startAgent({ bench, options: how }, server, backendPort, { flags });
     return {
       proxy: server.proxy,
-      usedUs: () => readProcessUserUs(server.program.pid) + readProcessUserUs(agent.pid),
+      usedUs: () =>
+        [readProcessUserUs, readProcessCpuUs].map((read) => read(server.program.pid) + read(agent.pid)),
       stop: async () => {
         await agent.stop();
         await server.program.stop();
@@ -52,14 +54,16 @@ export async function measureTracing({ bench, options }, say) {
   /** @type {import("./fresh-starts.mjs").Cost[]} */
   const costs = [
     {
-      name: "user time with 1 % sampled",
+      name: "with 1 % sampled",
+      meters: METERS,
       without: off,
       withFeature: starter(["--tracing.url", url, "--tracing.sample", "0.01"]),
       max: MAX_SAMPLED,
       warmupTraceParent: RECORDED,
     },
     {
-      name: "user time with all sampled",
+      name: "with all sampled",
+      meters: METERS,
       without: off,
       withFeature: starter(["--tracing.url", url]),
       warmupTraceParent: RECORDED,
@@ -68,7 +72,8 @@ export async function measureTracing({ bench, options }, say) {
   const { againstFile } = options;
   if (againstFile !== undefined) {
     costs.unshift({
-      name: "user time with traces off, against the other build",
+      name: "with traces off, against the other build",
+      meters: METERS,
       without: starter([], againstFile),
       withFeature: off,
       max: MAX_OFF,
