@@ -188,7 +188,7 @@ export class H2Client
 
   #sweepStreams(nowMs: number, limitMs: number): void {
     for (const stream of this.#connection.streams.open.values()) {
-      if (stream.raw || stream.stuckMs(nowMs) < limitMs) continue;
+      if (stream.closed || stream.raw || stream.stuckMs(nowMs) < limitMs) continue;
       this.#context.limits.hit("write_timeout");
       const { handler } = stream;
       if (handler instanceof H2Request) handler.onStuck(CANCEL);
