@@ -17,10 +17,9 @@ const FREE = 0;
 /** Open addressing with linear probing; a removal moves later entries back (Knuth, The Art of Computer Programming, 6.4, algorithm R). */
 export class IdMap<T> {
   readonly #seed: number;
+  /** Their number is a power of two. */
   #keys: number[];
   #values: (T | undefined)[];
-  /** The number of slots, a power of two, less one. */
-  #mask: number;
   #size: number;
 
   /** `seed`: a 32-bit number that peers don't know. */
@@ -28,7 +27,6 @@ export class IdMap<T> {
     this.#seed = seed;
     this.#keys = freeKeys(MIN_SLOTS);
     this.#values = noValues(MIN_SLOTS);
-    this.#mask = MIN_SLOTS - 1;
     this.#size = 0;
   }
 
@@ -46,8 +44,8 @@ export class IdMap<T> {
     let slot = this.#slotOf(key);
     if (this.#keys[slot] === FREE) {
       // Half of the slots stay free, so that free ones are near.
-      if (++this.#size * 2 > this.#mask) {
-        this.#resize((this.#mask + 1) * 2);
+      if (++this.#size * 2 >= this.#keys.length) {
+        this.#resize(this.#keys.length * 2);
         slot = this.#slotOf(key);
       }
       this.#keys[slot] = key;
@@ -58,7 +56,7 @@ export class IdMap<T> {
   /** Returns whether there was a value. */
   delete(id: number): boolean {
     const keys = this.#keys;
-    const mask = this.#mask;
+    const mask = keys.length - 1;
     let gap = this.#slotOf(id | 0);
     if (keys[gap] === FREE) return false;
     for (let slot = (gap + 1) & mask; keys[slot] !== FREE; slot = (slot + 1) & mask) {
@@ -72,7 +70,7 @@ export class IdMap<T> {
     keys[gap] = FREE;
     this.#values[gap] = undefined;
     this.#size--;
-    if (mask >= KEPT_SLOTS && this.#size * 16 < mask) this.#resize((mask + 1) / 4);
+    if (keys.length > KEPT_SLOTS && this.#size * 16 < keys.length) this.#resize(keys.length / 4);
     return true;
   }
 
@@ -82,17 +80,17 @@ export class IdMap<T> {
   }
 
   clear(): void {
-    this.#keys = freeKeys(MIN_SLOTS);
-    this.#values = noValues(MIN_SLOTS);
-    this.#mask = MIN_SLOTS - 1;
+    this.#keys.fill(FREE);
+    this.#values.fill(undefined);
     this.#size = 0;
   }
 
   /** The slot of a key, or the free one where it belongs. */
   #slotOf(key: number): number {
     const keys = this.#keys;
+    const mask = keys.length - 1;
     let slot = this.#firstSlot(key);
-    while (keys[slot] !== key && keys[slot] !== FREE) slot = (slot + 1) & this.#mask;
+    while (keys[slot] !== key && keys[slot] !== FREE) slot = (slot + 1) & mask;
     return slot;
   }
 
@@ -101,7 +99,7 @@ export class IdMap<T> {
     let hash = key ^ this.#seed;
     hash = Math.imul(hash ^ (hash >>> 16), 0x85eb_ca6b);
     hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2_ae35);
-    return (hash ^ (hash >>> 16)) & this.#mask;
+    return (hash ^ (hash >>> 16)) & (this.#keys.length - 1);
   }
 
   /** Moves all entries to a table of so many slots. */
@@ -110,7 +108,6 @@ export class IdMap<T> {
     const values = this.#values;
     this.#keys = freeKeys(slots);
     this.#values = noValues(slots);
-    this.#mask = slots - 1;
     for (const [at, key] of keys.entries()) {
       if (key === FREE) continue;
       const slot = this.#slotOf(key);

@@ -59,10 +59,6 @@ export class MessageHead {
   upgradeField: number;
   /** Index of a request's `x-request-id` field, or -1 (the first one counts). */
   requestIdField: number;
-  /** Index of a request's only `traceparent` field, FIELD_REPEATED if there are several, or -1. */
-  traceParentField: number;
-  /** Index of a request's first `tracestate` field, or -1. */
-  traceStateField: number;
   /** Why the last parse refused the head, if it returned HEAD_INVALID. */
   error: HttpError | undefined;
 
@@ -82,8 +78,6 @@ export class MessageHead {
     this.connectionBytes = 0;
     this.upgradeField = -1;
     this.requestIdField = -1;
-    this.traceParentField = -1;
-    this.traceStateField = -1;
     this.error = undefined;
   }
 
@@ -103,8 +97,6 @@ export class MessageHead {
     this.connectionBytes = 0;
     this.upgradeField = -1;
     this.requestIdField = -1;
-    this.traceParentField = -1;
-    this.traceStateField = -1;
     this.error = undefined;
   }
 }
@@ -133,6 +125,10 @@ export class RequestHead extends MessageHead {
   teTrailers = false;
   /** Index of the `x-piko-endpoint` field, or -1 (the first one counts). */
   endpointField = -1;
+  /** Index of the only `traceparent` field, FIELD_REPEATED if there are several, or -1. */
+  traceParentField = -1;
+  /** Index of the first `tracestate` field, or -1. */
+  traceStateField = -1;
   /** The request came over HTTP/2; this head was made from it. Set after the parse. */
   http2 = false;
 
@@ -148,6 +144,8 @@ export class RequestHead extends MessageHead {
     this.expectContinue = false;
     this.teTrailers = false;
     this.endpointField = -1;
+    this.traceParentField = -1;
+    this.traceStateField = -1;
     this.http2 = false;
   }
 }

@@ -13,16 +13,17 @@ const CLOSING = Buffer.from("]}]}]}", "latin1");
 export class SpanBatch {
   /** Number of spans. */
   count: number;
-  readonly #opening: Buffer;
+  /** Where the first span begins. */
+  readonly #start: number;
   #bytes: Buffer;
   #end: number;
 
   /** `opening`: everything before the first span. */
   constructor(opening: Buffer) {
-    this.#opening = opening;
+    this.#start = opening.length;
     this.#bytes = Buffer.allocUnsafeSlow(opening.length + INITIAL_BYTES);
     opening.copy(this.#bytes);
-    this.#end = opening.length;
+    this.#end = this.#start;
     this.count = 0;
   }
 
@@ -45,7 +46,7 @@ export class SpanBatch {
   }
 
   clear(): void {
-    this.#end = this.#opening.length;
+    this.#end = this.#start;
     this.count = 0;
   }
 

@@ -124,8 +124,7 @@ export class RequestTrace implements TraceFields {
       tracer.makeId(traceParent, keepsHalf ? TRACE_ID_MIDDLE : TRACE_ID_START, TRACE_ID_END);
       this.#ownTraceId = true;
     }
-    const hasState = continued && head.traceStateField >= 0;
-    const state = hasState ? allValues(head, FIELD_TRACESTATE) : undefined;
+    const state = continued ? traceStateOf(head) : undefined;
     this.keepsTraceState = continued && (state === undefined || isTraceState(state));
     this.#call = undefined;
     if (!sampled) {
@@ -268,13 +267,14 @@ function isFailure(reason: Reason | undefined): boolean {
   return reason !== undefined && reason.side !== "client";
 }
 
-/** The values of all fields with this id, joined as in RFC 9110 section 5.3; undefined if there are none. */
-function allValues(head: RequestHead, id: number): string | undefined {
-  let values: string | undefined;
-  for (let index = 0; index < head.fieldCount; index++) {
-    if (head.fields[index * FIELD_STRIDE + FIELD_ID] !== id) continue;
-    const value = valueAt(head, index);
-    values = values === undefined ? value : `${values},${value}`;
+/** The values of all Tracestate fields, joined as in RFC 9110 section 5.3; undefined if there are none. */
+function traceStateOf(head: RequestHead): string | undefined {
+  const first = head.traceStateField;
+  if (first < 0) return undefined;
+  let values = valueAt(head, first);
+  for (let index = first + 1; index < head.fieldCount; index++) {
+    if (head.fields[index * FIELD_STRIDE + FIELD_ID] === FIELD_TRACESTATE)
+      values += `,${valueAt(head, index)}`;
   }
   return values;
 }
